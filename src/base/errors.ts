@@ -1,0 +1,102 @@
+/**
+ * Every way in which Latchkey fails, as a closed set. Callers branch on the code; the message is
+ * for people. A code is never renamed once released.
+ */
+export type ErrorCode =
+  // use
+  | 'ERR_USAGE'
+  | 'ERR_CONFIG_INVALID'
+  | 'ERR_WOULD_LOSE_DATA'
+  // the machine
+  | 'ERR_IO'
+  | 'ERR_DISK_FULL'
+  | 'ERR_ABORTED'
+  | 'ERR_DEADLINE'
+  | 'ERR_BUSY'
+  // roots
+  | 'ERR_ROOT_NOT_FOUND'
+  | 'ERR_ROOT_UNSAFE'
+  | 'ERR_ROOT_INVALID'
+  | 'ERR_ROOT_WRONG'
+  | 'ERR_ROOT_UNAVAILABLE'
+  // keyring documents
+  | 'ERR_KEYRING_NOT_FOUND'
+  | 'ERR_KEYRING_EXISTS'
+  | 'ERR_KEYRING_TORN'
+  | 'ERR_KEYRING_EDITED'
+  | 'ERR_KEYRING_FOREIGN'
+  | 'ERR_KEYRING_NEWER_FORMAT'
+  | 'ERR_KEYRING_ROLLED_BACK'
+  | 'ERR_KEYRING_FORKED'
+  | 'ERR_KEYRING_CONFLICT'
+  | 'ERR_KEYRING_UNSAFE'
+  | 'ERR_HIGH_WATER_INVALID'
+  // keys
+  | 'ERR_KEY_UNKNOWN'
+  | 'ERR_KEY_DESTROYED'
+  | 'ERR_KEY_STATE'
+  // envelope
+  | 'ERR_CIPHERTEXT_INVALID'
+  | 'ERR_CIPHERTEXT_VERSION'
+  | 'ERR_ANNOTATION_UNKNOWN'
+  | 'ERR_PLAINTEXT_SIZE'
+  // backup
+  | 'ERR_BACKUP_INVALID'
+  | 'ERR_BACKUP_NEWER_FORMAT'
+  | 'ERR_BACKUP_PASSPHRASE'
+  // sockets
+  | 'ERR_SOCKET_PATH'
+  | 'ERR_SOCKET_UNSAFE'
+  | 'ERR_SOCKET_IN_USE'
+
+/**
+ * The one error class that crosses a room's border.
+ *
+ * @remarks
+ * `message` names fields, kinds and lengths, never values. `hint` is the remedy, one imperative
+ * sentence for the person at the terminal. `cause` is for operators' logs and never for callers on
+ * the wire.
+ */
+export class LatchkeyError<Code extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = 'LatchkeyError'
+  readonly code: Code
+  readonly hint: string | undefined
+
+  constructor(code: Code, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : {})
+    this.code = code
+    this.hint = options.hint
+  }
+}
+
+/** Whether `error` is a {@link LatchkeyError}, and, with `code`, one of that code. */
+export function isLatchkeyError<Code extends ErrorCode = ErrorCode>(
+  error: unknown,
+  code?: Code,
+): error is LatchkeyError<Code> {
+  return error instanceof LatchkeyError && (code === undefined || error.code === code)
+}
+
+/** The `code` of a Node.js system error (`ENOENT`, `ENOSPC`, …), or `undefined`. */
+export function systemCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}
+
+/**
+ * One line that says what went wrong, for logs: code and message of the error and of its causes,
+ * at most five deep, and never `inspect`, which would print fields nobody vetted.
+ */
+export function describeError(error: unknown): string {
+  const parts: string[] = []
+  for (let next = error, depth = 0; next !== undefined && depth < 5; depth += 1) {
+    if (!(next instanceof Error)) {
+      parts.push(`a thrown ${typeof next}`)
+      break
+    }
+    const code = systemCode(next)
+    parts.push(code === undefined ? next.message : `${next.message} (${code})`)
+    next = next.cause
+  }
+  return parts.join(': ')
+}
