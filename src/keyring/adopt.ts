@@ -1,0 +1,86 @@
+import { rfc3339 } from '../base/clock.ts'
+import type { DocumentBody, KeyRecord } from './document.ts'
+import type { NextDocument } from './generations.ts'
+import type { KeyInfo, KeyState } from './key.ts'
+import type { Keyring } from './keyring.ts'
+import { maxAncestors } from './lineage.ts'
+import { sealDocument, wrapKek, type MakeDeps } from './seal.ts'
+
+/** What an adoption would make, for the person who is asked to agree. */
+export interface Adoption {
+  readonly document: NextDocument
+  /** Keys whose material comes from the other keyring. */
+  readonly gained: readonly KeyInfo[]
+}
+
+/**
+ * Merges `other` into `local`: every key that either can decrypt with, the result can decrypt with.
+ * `local`'s active key stays the active one; a key that is in both gets the state that needs it
+ * more; a key destroyed in one and alive in the other comes back as retired, since nobody can know
+ * here whether the other copy's cluster still needs it. The generation goes above both, and both
+ * histories count as ancestors, so that nodes on either side accept the result.
+ */
+export function adoptKeyring(local: Keyring, other: Keyring, deps: MakeDeps): Adoption {
+  const at = rfc3339(deps.now())
+  const key = local.keyringKey()
+  const gained: KeyInfo[] = []
+  const wrapForeign = (info: KeyInfo): KeyRecord => {
+    gained.push(info)
+    const { material } = other.live(info.id)
+    return {
+      ...info,
+      wrapped: wrapKek(material, { info, body: local.body, key, random: deps.random }),
+    }
+  }
+  const merged = local.keys.map((mine): KeyRecord => {
+    const theirs = other.find(mine.id)
+    if (theirs === undefined) return mine
+    const state = mergedState(mine.state, theirs.state)
+    const changedAt = state === mine.state ? mine.changedAt : at
+    if (mine.wrapped === undefined && theirs.wrapped !== undefined) {
+      return wrapForeign({ ...infoOf(theirs), state, changedAt })
+    }
+    return { ...mine, state, changedAt }
+  })
+  const added = other.keys
+    .filter((theirs) => local.find(theirs.id) === undefined)
+    .map((theirs): KeyRecord => {
+      if (theirs.wrapped === undefined) return theirs
+      const state = theirs.state === 'retired' ? 'retired' : 'superseded'
+      return wrapForeign({ ...infoOf(theirs), state, changedAt: at })
+    })
+  const body: DocumentBody = {
+    ...local.body,
+    generation: Math.max(local.generation, other.generation) + 1,
+    createdAt: at,
+    ancestors: mergedAncestors(local, other),
+    keys: [...merged, ...added],
+  }
+  const bytes = sealDocument(body, { kind: 'keyring', key })
+  return { document: { generation: body.generation, bytes }, gained }
+}
+
+function infoOf({ id, clusterId, state, createdAt, changedAt }: KeyRecord): KeyInfo {
+  return { id, clusterId, state, createdAt, changedAt }
+}
+
+function mergedState(mine: KeyState, theirs: KeyState): KeyState {
+  if (mine === theirs || mine === 'active') return mine
+  if (mine === 'destroyed' || theirs === 'destroyed') {
+    // A staged key that one side gave up was never used to encrypt there, and may be here.
+    return mine === 'destroyed' ? 'retired' : mine
+  }
+  const inUse = (state: KeyState): boolean => state === 'active' || state === 'superseded'
+  if (inUse(mine) || inUse(theirs)) return 'superseded'
+  return 'retired'
+}
+
+/** Both histories, newest first from each in turn, so that neither is cut off by the other's length. */
+function mergedAncestors(local: Keyring, other: Keyring): readonly string[] {
+  const mine = [local.digest, ...local.ancestors]
+  const theirs = other.kind === 'keyring' ? [other.digest, ...other.ancestors] : other.ancestors
+  const longest = Math.max(mine.length, theirs.length)
+  const woven = Array.from({ length: longest }, (_, index) => [mine[index], theirs[index]]).flat()
+  const digests = woven.filter((digest) => digest !== undefined)
+  return [...new Set(digests)].slice(0, maxAncestors)
+}

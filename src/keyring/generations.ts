@@ -1,0 +1,165 @@
+import { toBase64Url } from '../base/bytes.ts'
+import { rfc3339 } from '../base/clock.ts'
+import { LatchkeyError } from '../base/errors.ts'
+import { frameKeyBytes } from '../base/frame.ts'
+import { SecretBytes } from '../base/secret.ts'
+import type { DocumentBody, DocumentKind, KeyRecord, Slot } from './document.ts'
+import { clusterIdPattern } from './document-body.ts'
+import { makeKeyId, type KeyInfo } from './key.ts'
+import type { Keyring } from './keyring.ts'
+import { ancestorsOfSuccessor } from './lineage.ts'
+import type { RootKey } from './root.ts'
+import { sealDocument, wrapKek, wrapKeyringKey, type MakeDeps } from './seal.ts'
+
+/** A document that is made but not yet published. */
+export interface NextDocument {
+  readonly generation: number
+  readonly bytes: Uint8Array
+}
+
+/** Public parts and materials from which a document is sealed under a fresh keyring key. */
+interface Contents {
+  readonly kind: DocumentKind
+  readonly body: Omit<DocumentBody, 'slots' | 'keys'>
+  readonly keys: readonly { readonly info: KeyInfo; readonly material: SecretBytes | undefined }[]
+}
+
+/**
+ * The first generation of a new keyring, with one active key.
+ *
+ * @throws `ERR_USAGE` when the cluster id is not well-formed.
+ */
+export async function createKeyring(
+  options: { readonly clusterId: string | undefined; readonly roots: readonly RootKey[] },
+  deps: MakeDeps,
+): Promise<NextDocument> {
+  const clusterId = options.clusterId ?? toBase64Url(deps.random(16)).replace(/^[_-]|[_-]$/g, 'x')
+  if (!clusterIdPattern.test(clusterId)) {
+    throw new LatchkeyError('ERR_USAGE', 'the cluster id is not well-formed', {
+      hint: 'use 1 to 63 letters, digits, ".", "_" or "-", beginning and ending with a letter or digit',
+    })
+  }
+  using material = SecretBytes.take(deps.random(frameKeyBytes))
+  const createdAt = rfc3339(deps.now())
+  const info: KeyInfo = {
+    id: makeKeyId(1, deps.random),
+    clusterId,
+    state: 'active',
+    createdAt,
+    changedAt: createdAt,
+  }
+  const keyringId = toBase64Url(deps.random(16))
+  const body = { keyringId, clusterId, generation: 1, createdAt, ancestors: [] }
+  return await sealFresh({ kind: 'keyring', body, keys: [{ info, material }] }, options.roots, deps)
+}
+
+/** The generation after `current`, with other keys or slots, under the same keyring key. */
+export function amendKeyring(
+  current: Keyring,
+  change: { readonly keys?: readonly KeyRecord[]; readonly slots?: readonly Slot[] },
+  deps: MakeDeps,
+): NextDocument {
+  const body: DocumentBody = {
+    ...current.body,
+    generation: current.generation + 1,
+    createdAt: rfc3339(deps.now()),
+    ancestors: ancestorsOfSuccessor(current),
+    keys: change.keys ?? current.keys,
+    slots: change.slots ?? current.slots,
+  }
+  const bytes = sealDocument(body, { kind: 'keyring', key: current.keyringKey() })
+  return { generation: body.generation, bytes }
+}
+
+/** The generation after `current` with one more way in; the ways that were there stay. */
+export async function addRoots(
+  current: Keyring,
+  roots: readonly RootKey[],
+  deps: MakeDeps,
+): Promise<NextDocument> {
+  const key = current.keyringKey()
+  const added = await wrapKeyringKey(key, { kind: 'keyring', body: current.body, roots, deps })
+  return amendKeyring(current, { slots: [...current.slots, ...added] }, deps)
+}
+
+/**
+ * The generation after `current` with `roots` as the only ways in. The keyring key is a new one and
+ * every KEK is wrapped anew, so that whoever holds a former root, and a copy of a former
+ * generation, learns nothing of keys made from here on. etcd is not touched.
+ */
+export async function replaceRoots(
+  current: Keyring,
+  roots: readonly RootKey[],
+  deps: MakeDeps,
+): Promise<NextDocument> {
+  return sealFresh(
+    {
+      kind: 'keyring',
+      body: {
+        ...current.body,
+        generation: current.generation + 1,
+        createdAt: rfc3339(deps.now()),
+        ancestors: ancestorsOfSuccessor(current),
+      },
+      keys: contentsOf(current),
+    },
+    roots,
+    deps,
+  )
+}
+
+/**
+ * A backup: the same content in a document of kind `backup`, under a keyring key and roots of its
+ * own, so that it opens without the keyring's root. It carries the digest of the generation it was
+ * made from, which lets a restored keyring prove its descent.
+ */
+export async function sealBackup(
+  current: Keyring,
+  roots: readonly RootKey[],
+  deps: MakeDeps,
+): Promise<Uint8Array> {
+  const body = {
+    ...current.body,
+    createdAt: rfc3339(deps.now()),
+    ancestors: ancestorsOfSuccessor(current),
+  }
+  return (await sealFresh({ kind: 'backup', body, keys: contentsOf(current) }, roots, deps)).bytes
+}
+
+/** A keyring made of an opened backup: one generation above it, same keys, ids and cluster. */
+export async function restoreBackup(
+  backup: Keyring,
+  roots: readonly RootKey[],
+  deps: MakeDeps,
+): Promise<NextDocument> {
+  const body = {
+    ...backup.body,
+    generation: backup.generation + 1,
+    createdAt: rfc3339(deps.now()),
+  }
+  return sealFresh({ kind: 'keyring', body, keys: contentsOf(backup) }, roots, deps)
+}
+
+function contentsOf(keyring: Keyring): Contents['keys'] {
+  return keyring.keys.map((info) => ({
+    info,
+    material: info.state === 'destroyed' ? undefined : keyring.live(info.id).material,
+  }))
+}
+
+async function sealFresh(
+  contents: Contents,
+  roots: readonly RootKey[],
+  deps: MakeDeps,
+): Promise<NextDocument> {
+  if (roots.length === 0) throw new LatchkeyError('ERR_USAGE', 'no root was given')
+  const { kind } = contents
+  using key = SecretBytes.take(deps.random(frameKeyBytes))
+  const keys = contents.keys.map(({ info, material }) => ({
+    ...info,
+    wrapped: material && wrapKek(material, { info, body: contents.body, key, random: deps.random }),
+  }))
+  const slots = await wrapKeyringKey(key, { kind, body: contents.body, roots, deps })
+  const bytes = sealDocument({ ...contents.body, slots, keys }, { kind, key })
+  return { generation: contents.body.generation, bytes }
+}

@@ -1,0 +1,36 @@
+import type { SecretBytes } from '../base/secret.ts'
+
+/** What a root leaves in a keyring's slot: public parameters and the wrapped keyring key. */
+export interface WrappedByRoot {
+  /** Salt, costs, or the name of a remote key: whatever unwrapping needs besides the root itself. */
+  readonly params: SlotParams
+  readonly wrapped: Uint8Array
+}
+
+/** Slot parameters: a flat record, names `[a-z][A-Za-z0-9]*`, text values printable ASCII. */
+export type SlotParams = Readonly<Record<string, string | number>>
+
+/**
+ * PORT. A root key: what stands at the top of the hierarchy and wraps a keyring's own key.
+ * Implementations live in `roots/`.
+ */
+export interface RootKey {
+  /** Slot type that this root fills: `file`, `passphrase`, …; pattern `[a-z][a-z0-9-]{0,31}`. */
+  readonly type: string
+
+  /**
+   * Wraps `secret`, bound to `context`, which names keyring and slot.
+   *
+   * @throws `ERR_ROOT_UNAVAILABLE` when the root cannot be asked now; may be retried.
+   */
+  wrap(secret: SecretBytes, context: Uint8Array): Promise<WrappedByRoot>
+
+  /**
+   * Unwraps what {@link RootKey.wrap} made with the same context. Returns `undefined` when the slot
+   * was not made by this root, or was altered: the two look the same to an AEAD.
+   *
+   * @throws `ERR_ROOT_INVALID` when the slot's parameters are out of bounds;
+   * `ERR_ROOT_UNAVAILABLE` when the root cannot be asked now.
+   */
+  unwrap(slot: WrappedByRoot, context: Uint8Array): Promise<SecretBytes | undefined>
+}

@@ -1,0 +1,168 @@
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { lengthPrefixed, toBase64Url, utf8 } from '../base/bytes.ts'
+import { rfc3339 } from '../base/clock.ts'
+import { isLatchkeyError, LatchkeyError } from '../base/errors.ts'
+import { frameKeyBytes, openFrame, sealFrame } from '../base/frame.ts'
+import type { RandomBytes } from '../base/random.ts'
+import { SecretBytes } from '../base/secret.ts'
+import type { DocumentBody, DocumentKind, ParsedDocument, Slot } from './document.ts'
+import { encodeCovered, encodeDocument, macMismatch } from './document.ts'
+import type { KeyInfo } from './key.ts'
+import type { RootKey } from './root.ts'
+
+/**
+ * The keyring key: 32 random bytes that every slot wraps. The MAC key and the key that wraps the
+ * KEKs are derived from it (HKDF-SHA-256, RFC 5869, salt: the keyring id).
+ */
+export type KeyringKey = SecretBytes
+
+/** What making anything new needs from outside. */
+export interface MakeDeps {
+  readonly random: RandomBytes
+  /** Wall time in milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/** Opens the first slot that any of `roots` fits. */
+export async function unwrapKeyringKey(
+  body: DocumentBody,
+  options: { readonly kind: DocumentKind; readonly roots: readonly RootKey[] },
+): Promise<KeyringKey> {
+  let unavailable: unknown
+  for (const root of options.roots) {
+    for (const slot of body.slots.filter(({ type }) => type === root.type)) {
+      try {
+        const key = await root.unwrap(slot, slotContext(body, { kind: options.kind, slot }))
+        if (key?.byteLength === frameKeyBytes) return key
+        key?.[Symbol.dispose]()
+      } catch (error) {
+        if (!isLatchkeyError(error, 'ERR_ROOT_UNAVAILABLE')) throw error
+        unavailable = error
+      }
+    }
+  }
+  if (unavailable !== undefined) throw unavailable as Error
+  const types = [...new Set(body.slots.map(({ type }) => type))].join(', ')
+  throw new LatchkeyError(
+    'ERR_ROOT_WRONG',
+    `the given root opens none of the ${options.kind}'s ${body.slots.length} slot(s) (${types})`,
+    { hint: 'name the root that this was made with; see "latchkey keys list" for its slots' },
+  )
+}
+
+/** Wraps the keyring key once for each root. */
+export async function wrapKeyringKey(
+  key: KeyringKey,
+  options: {
+    readonly kind: DocumentKind
+    readonly body: Pick<DocumentBody, 'keyringId' | 'clusterId'>
+    readonly roots: readonly RootKey[]
+    readonly deps: MakeDeps
+  },
+): Promise<readonly Slot[]> {
+  const slots: Slot[] = []
+  for (const root of options.roots) {
+    const slot = {
+      id: toBase64Url(options.deps.random(16)),
+      type: root.type,
+      createdAt: rfc3339(options.deps.now()),
+    }
+    const context = slotContext(options.body, { kind: options.kind, slot })
+    slots.push({ ...slot, ...(await root.wrap(key, context)) })
+  }
+  return slots
+}
+
+/** Encodes `body` and adds its MAC. */
+export function sealDocument(
+  body: DocumentBody,
+  options: { readonly kind: DocumentKind; readonly key: KeyringKey },
+): Uint8Array {
+  const covered = encodeCovered(options.kind, body)
+  return encodeDocument(covered, macOf(covered, { body, key: options.key }))
+}
+
+/** Throws `ERR_KEYRING_EDITED` unless the document's MAC is that of its bytes. */
+export function verifyDocument(document: ParsedDocument, key: KeyringKey): void {
+  const expected = macOf(document.covered, { body: document.body, key })
+  if (!timingSafeEqual(expected, document.mac)) throw macMismatch(document.kind)
+}
+
+/** Wraps a KEK under the keyring key. */
+export function wrapKek(
+  material: SecretBytes,
+  options: {
+    readonly info: Pick<KeyInfo, 'id' | 'clusterId'>
+    readonly body: Pick<DocumentBody, 'keyringId'>
+    readonly key: KeyringKey
+    readonly random: RandomBytes
+  },
+): Uint8Array {
+  using wrapping = derive(options.key, { body: options.body, purpose: 'wrap' })
+  return sealFrame(material.expose(), {
+    key: wrapping,
+    associatedData: kekContext(options.info),
+    random: options.random,
+  })
+}
+
+/** Inverse of {@link wrapKek}; a wrapped key that does not open makes the whole document edited. */
+export function unwrapKek(
+  wrapped: Uint8Array,
+  options: {
+    readonly info: Pick<KeyInfo, 'id' | 'clusterId'>
+    readonly document: ParsedDocument
+    readonly key: KeyringKey
+  },
+): SecretBytes {
+  using wrapping = derive(options.key, { body: options.document.body, purpose: 'wrap' })
+  try {
+    const material = openFrame(wrapped, {
+      key: wrapping,
+      associatedData: kekContext(options.info),
+    })
+    if (material.byteLength === frameKeyBytes) return material
+    material[Symbol.dispose]()
+  } catch (error) {
+    if (!isLatchkeyError(error)) throw error
+  }
+  throw macMismatch(options.document.kind)
+}
+
+function macOf(
+  covered: Uint8Array,
+  options: { readonly body: Pick<DocumentBody, 'keyringId'>; readonly key: KeyringKey },
+): Uint8Array {
+  using macKey = derive(options.key, { body: options.body, purpose: 'mac' })
+  return createHmac('sha256', macKey.expose()).update(covered).digest()
+}
+
+function derive(
+  key: KeyringKey,
+  options: { readonly body: Pick<DocumentBody, 'keyringId'>; readonly purpose: 'mac' | 'wrap' },
+): SecretBytes {
+  const info = `latchkey/keyring/1/${options.purpose}`
+  const salt = utf8(options.body.keyringId)
+  return SecretBytes.take(
+    new Uint8Array(hkdfSync('sha256', key.expose(), salt, info, frameKeyBytes)),
+  )
+}
+
+function kekContext(info: Pick<KeyInfo, 'id' | 'clusterId'>): Uint8Array {
+  return lengthPrefixed(['latchkey/kek', '1', info.clusterId, info.id])
+}
+
+function slotContext(
+  body: Pick<DocumentBody, 'keyringId' | 'clusterId'>,
+  options: { readonly kind: DocumentKind; readonly slot: Pick<Slot, 'id' | 'type'> },
+): Uint8Array {
+  const { kind, slot } = options
+  return lengthPrefixed([
+    `latchkey/slot/${kind}`,
+    '1',
+    body.keyringId,
+    body.clusterId,
+    slot.type,
+    slot.id,
+  ])
+}

@@ -1,0 +1,53 @@
+import type { LineageMark } from './lineage.ts'
+
+/**
+ * PORT. Where keyring documents are kept. Implementations live in `stores/` and pass
+ * `test/contract/keyring-store.ts`. A store moves bytes; whether they are a good keyring is decided
+ * by whoever opens them.
+ */
+export interface KeyringStore {
+  /** Where this store is, for messages: a path or a URL without credentials. */
+  readonly location: string
+
+  /**
+   * The current document, or `undefined` when the store holds none.
+   *
+   * @throws `ERR_KEYRING_UNSAFE` when others may write what is stored, `ERR_IO` when it cannot be
+   * read; both may be retried.
+   */
+  load(): Promise<StoredDocument | undefined>
+
+  /**
+   * Makes `bytes` the current document if, and only if, revision `replaces` still is the current one
+   * (`undefined`: the store is still empty). When it returns, the document survives a power cut;
+   * whenever it is interrupted, either the old or the new document is current.
+   *
+   * @throws `ERR_KEYRING_CONFLICT` when somebody else published first (reload and decide again),
+   * `ERR_KEYRING_EXISTS` when `replaces` is undefined and a document is there, `ERR_DISK_FULL` and
+   * `ERR_IO` when it could not be written; the old document is then still current.
+   */
+  publish(bytes: Uint8Array, options: { readonly replaces: number | undefined }): Promise<void>
+
+  /**
+   * Calls `onChange` after the current document may have changed, until `signal` is aborted. May
+   * call it without need; never misses the last change. Resolves when it has stopped.
+   */
+  watch(onChange: () => void, signal: AbortSignal): Promise<void>
+
+  /**
+   * The newest keyring that this node has accepted, or `undefined` when it has accepted none.
+   *
+   * @throws `ERR_HIGH_WATER_INVALID` when the record is there but unreadable.
+   */
+  highWater(): Promise<LineageMark | undefined>
+
+  /** Records `mark` durably as accepted by this node. Throws `ERR_DISK_FULL` or `ERR_IO`. */
+  raiseHighWater(mark: LineageMark): Promise<void>
+}
+
+/** A document as a store holds it. */
+export interface StoredDocument {
+  /** The store's own counter, for compare-and-swap; says nothing of the keyring's generation. */
+  readonly revision: number
+  readonly bytes: Uint8Array
+}

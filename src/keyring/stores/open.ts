@@ -1,0 +1,28 @@
+import { resolve } from 'node:path'
+import { LatchkeyError } from '../../base/errors.ts'
+import type { RandomBytes } from '../../base/random.ts'
+import type { Disk } from '../../clients/disk.ts'
+import type { KeyringStore } from '../store.ts'
+
+/** What stores need from the process that opens them. */
+export interface StoreDeps {
+  readonly disk: Disk
+  readonly random: RandomBytes
+  /** The process's user; what root or this user owns is trusted. */
+  readonly uid: number
+  /** Base of relative paths. */
+  readonly cwd: string
+}
+
+/**
+ * Opens the store that `--keyring` names: a directory.
+ *
+ * @throws `ERR_USAGE` when the name is empty.
+ */
+export async function openStore(name: string, deps: StoreDeps): Promise<KeyringStore> {
+  if (name === '') {
+    throw new LatchkeyError('ERR_USAGE', '--keyring is empty', { hint: 'name a directory' })
+  }
+  const { fileStore } = await import('./file.ts')
+  return fileStore(resolve(deps.cwd, name), deps)
+}
