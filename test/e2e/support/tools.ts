@@ -1,0 +1,96 @@
+/** How one program that end-to-end tests run is built from its pinned Go module. */
+export interface Tool {
+  /** Folder under `test/e2e/tools` whose go.mod and go.sum pin everything. */
+  readonly module: string
+  /** Import path of its main package. */
+  readonly package: string
+  /** Name of the executable. */
+  readonly executable: string
+  /** What it is, with its version, for messages. */
+  readonly title: string
+  /** Linker flags. */
+  readonly ldflags: string
+  /** Oldest Go release that builds it, as `1.26`. */
+  readonly go: string
+  /** Rough time of a first build, for messages. */
+  readonly firstBuild: string
+  /** Whether `KUBEBUILDER_ASSETS` may supply it: no for a version that those assets are not. */
+  readonly fromAssets: boolean
+}
+
+/** The linker flags by which a Kubernetes program knows its own version. */
+function kubernetesFlags(version: string): string {
+  const [major = '', minor = ''] = version.split('.')
+  const set = (name: string, value: string): string =>
+    `-X k8s.io/component-base/version.${name}=${value}`
+  return [
+    '-s -w',
+    set('gitVersion', `v${version}`),
+    set('gitMajor', major),
+    set('gitMinor', minor),
+  ].join(' ')
+}
+
+const kubernetes = {
+  module: 'kubernetes',
+  ldflags: kubernetesFlags('1.36.3'),
+  go: '1.26',
+  fromAssets: true,
+} as const
+
+const etcd = {
+  module: 'etcd',
+  ldflags: '-s -w',
+  go: '1.26',
+  firstBuild: 'about 1 minute',
+  fromAssets: true,
+} as const
+
+/** Every program that end-to-end tests may ask for. */
+export const tools = {
+  'kube-apiserver': {
+    ...kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kube-apiserver',
+    executable: 'kube-apiserver',
+    title: 'kube-apiserver 1.36.3',
+    firstBuild: 'about 5 minutes on two cores',
+  },
+  kubectl: {
+    ...kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kubectl',
+    executable: 'kubectl',
+    title: 'kubectl 1.36.3',
+    firstBuild: 'about 1 minute',
+  },
+  'older-kube-apiserver': {
+    module: 'kubernetes-1.31',
+    package: 'k8s.io/kubernetes/cmd/kube-apiserver',
+    executable: 'kube-apiserver',
+    title: 'kube-apiserver 1.31.0',
+    ldflags: kubernetesFlags('1.31.0'),
+    go: '1.24',
+    firstBuild: 'about 3 minutes on two cores',
+    fromAssets: false,
+  },
+  etcd: {
+    ...etcd,
+    package: 'go.etcd.io/etcd/server/v3',
+    executable: 'etcd',
+    title: 'etcd 3.6.6',
+  },
+  etcdctl: {
+    ...etcd,
+    package: 'go.etcd.io/etcd/etcdctl/v3',
+    executable: 'etcdctl',
+    title: 'etcdctl 3.6.6',
+  },
+  etcdutl: {
+    ...etcd,
+    package: 'go.etcd.io/etcd/etcdutl/v3',
+    executable: 'etcdutl',
+    title: 'etcdutl 3.6.6',
+  },
+} as const satisfies Record<string, Tool>
+
+/** Name of a program in {@link tools}. */
+export type ToolName = keyof typeof tools
