@@ -7,7 +7,7 @@ const onlyCmdReadsTheProcess = [
 ]
 
 export default tseslint.config(
-  { ignores: ['dist/', 'latchkey-dev/', 'eslint.config.js'] },
+  { ignores: ['dist/', 'latchkey-dev/', '**/*.config.js'] },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   {
@@ -27,7 +27,10 @@ export default tseslint.config(
         { considerDefaultExhaustiveForUnions: true },
       ],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_' },
+      ],
       // gRPC handlers and port methods are asynchronous by contract, whether or not one awaits.
       '@typescript-eslint/require-await': 'off',
     },

@@ -66,15 +66,19 @@ async function isExecutable(path: string): Promise<boolean> {
   )
 }
 
-/** Go's version as `1.26.8`, or `undefined` when there is no `go` that accepts this module. */
+/** Version of the Go that would build the module, as `1.26.8`; `undefined` when there is no Go. */
 async function goVersion(source: string): Promise<string | undefined> {
-  try {
-    // Asked inside the module: with GOTOOLCHAIN=auto an older Go then answers as the one it fetches.
-    const { stdout } = await promisify(execFile)('go', ['env', 'GOVERSION'], { cwd: source })
-    return /^go(\d+\.\d+(?:\.\d+)?)/.exec(stdout.trim())?.[1]
-  } catch {
-    return undefined
+  // Asked inside the module first: with GOTOOLCHAIN=auto an older Go answers as the one it fetches.
+  // Where it may not fetch, it refuses the module; asked elsewhere it tells its own version.
+  for (const cwd of [source, import.meta.dirname]) {
+    try {
+      const { stdout } = await promisify(execFile)('go', ['env', 'GOVERSION'], { cwd })
+      return /^go(\d+\.\d+(?:\.\d+)?)/.exec(stdout.trim())?.[1]
+    } catch {
+      continue
+    }
   }
+  return undefined
 }
 
 function atLeast(version: string, wanted: string): boolean {

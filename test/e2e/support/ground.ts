@@ -1,0 +1,59 @@
+import type { TestFn } from 'ava'
+import { randomInt } from 'node:crypto'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** What one test file stands on: a directory, a loopback network, and an order to clear up in. */
+export interface Ground {
+  /** A directory of its own, mode 0700, gone after the file's tests unless one failed. */
+  readonly dir: string
+  /** Aborted when the ground closes. */
+  readonly signal: AbortSignal
+  /**
+   * Address number `n`, 1 to 254, of a loopback network that no other ground uses: every server
+   * can have its usual port, and no port is ever looked for, and lost, to a race.
+   */
+  host(n: number): string
+  /** Registers what to do when the ground closes; the last registered runs first. */
+  defer(what: string, close: () => Promise<void> | void): void
+}
+
+/**
+ * The ground of one test file. Call it once, at the top of the file; it closes after the file's
+ * last test, failed or not.
+ */
+export function useGround<Context>(test: TestFn<Context>): Ground {
+  const dir = mkdtempSync(join(tmpdir(), 'latchkey-e2e-'))
+  const network = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
+  const abort = new AbortController()
+  const closers: { what: string; close: () => Promise<void> | void }[] = []
+  let passed = false
+
+  test.after('every test passed', () => {
+    passed = true
+  })
+  test.after.always('everything stops', async () => {
+    abort.abort(new Error('the ground is closing'))
+    const problems: Error[] = []
+    for (const { what, close } of closers.reverse()) {
+      try {
+        await close()
+      } catch (error) {
+        problems.push(new Error(`closing ${what}`, { cause: error }))
+      }
+    }
+    if (passed) await rm(dir, { recursive: true, force: true })
+    else console.error(`a test failed: logs and data are left in ${dir}`)
+    if (problems.length > 0) throw new AggregateError(problems, 'the ground did not close')
+  })
+  return {
+    dir,
+    signal: abort.signal,
+    host: (n) => `${network}.${n}`,
+    defer: (what, close) => {
+      closers.push({ what, close })
+    },
+  }
+}
