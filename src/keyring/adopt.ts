@@ -20,7 +20,14 @@ export interface Adoption {
  * here whether the other copy's cluster still needs it. The generation goes above both, and both
  * histories count as ancestors, so that nodes on either side accept the result.
  */
-export function adoptKeyring(local: Keyring, other: Keyring, deps: MakeDeps): Adoption {
+export function adoptKeyring(
+  local: Keyring,
+  other: Keyring,
+  deps: MakeDeps & {
+    /** The result's generation is at least this: above what the node has used. Default 1. */
+    readonly minGeneration?: number
+  },
+): Adoption {
   const at = rfc3339(deps.now())
   const key = local.keyringKey()
   const gained: KeyInfo[] = []
@@ -51,7 +58,7 @@ export function adoptKeyring(local: Keyring, other: Keyring, deps: MakeDeps): Ad
     })
   const body: DocumentBody = {
     ...local.body,
-    generation: Math.max(local.generation, other.generation) + 1,
+    generation: Math.max(local.generation + 1, other.generation + 1, deps.minGeneration ?? 1),
     createdAt: at,
     ancestors: mergedAncestors(local, other),
     keys: [...merged, ...added],

@@ -126,15 +126,18 @@ export async function sealBackup(
   return (await sealFresh({ kind: 'backup', body, keys: contentsOf(current) }, roots, deps)).bytes
 }
 
-/** A keyring made of an opened backup: one generation above it, same keys, ids and cluster. */
+/**
+ * A keyring made of an opened backup: same keys, ids and cluster, its generation above the backup's
+ * and, where the node remembers one, above the generation that the node has used.
+ */
 export async function restoreBackup(
   backup: Keyring,
   roots: readonly RootKey[],
-  deps: MakeDeps,
+  deps: MakeDeps & { readonly minGeneration?: number },
 ): Promise<NextDocument> {
   const body = {
     ...backup.body,
-    generation: backup.generation + 1,
+    generation: Math.max(backup.generation + 1, deps.minGeneration ?? 1),
     createdAt: rfc3339(deps.now()),
   }
   return sealFresh({ kind: 'keyring', body, keys: contentsOf(backup) }, roots, deps)

@@ -1,8 +1,15 @@
 import { LatchkeyError } from '../base/errors.ts'
+import { parseDocument } from './document.ts'
 import { Keyring } from './keyring.ts'
 import { checkLineage, type LineageMark } from './lineage.ts'
 import type { RootKey } from './root.ts'
 import type { KeyringStore } from './store.ts'
+
+/** An opened keyring, and the store's revision that it came from, which the next one replaces. */
+export interface LoadedKeyring {
+  readonly keyring: Keyring
+  readonly revision: number
+}
 
 /**
  * Opens the store's current keyring and holds it against what this node has accepted before.
@@ -14,17 +21,36 @@ export async function loadKeyring(
   store: KeyringStore,
   options: { readonly roots: readonly RootKey[] },
 ): Promise<Keyring> {
-  const stored = await store.load()
   const mark = await store.highWater()
-  if (stored === undefined) throw missing(store, mark)
+  const { keyring } = await loadRevision(store, { ...options, mark })
+  return keyring
+}
+
+/**
+ * As {@link loadKeyring}, with the revision, against a given mark. `mark: undefined` takes whatever
+ * is there, also an older copy: only a command that mends a lineage may do so.
+ */
+export async function loadRevision(
+  store: KeyringStore,
+  options: { readonly roots: readonly RootKey[]; readonly mark: LineageMark | undefined },
+): Promise<LoadedKeyring> {
+  const stored = await store.load()
+  if (stored === undefined) throw missing(store, options.mark)
   const keyring = await Keyring.open(stored.bytes, { roots: options.roots })
   try {
-    checkLineage(keyring, mark)
-    return keyring
+    checkLineage(keyring, options.mark)
+    return { keyring, revision: stored.revision }
   } catch (error) {
     keyring[Symbol.dispose]()
     throw error
   }
+}
+
+/** What to record about a document that was published. Throws as `parseDocument`. */
+export function markOfDocument(bytes: Uint8Array): LineageMark {
+  const { body, digest } = parseDocument(bytes, 'keyring')
+  const { keyringId, generation, ancestors } = body
+  return { keyringId, generation, digest, ancestors }
 }
 
 /** What to record about `keyring` once it is accepted. */

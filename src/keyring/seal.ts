@@ -46,7 +46,7 @@ export async function unwrapKeyringKey(
   throw new LatchkeyError(
     'ERR_ROOT_WRONG',
     `the given root opens none of the ${options.kind}'s ${body.slots.length} slot(s) (${types})`,
-    { hint: 'name the root that this was made with; see "latchkey keys list" for its slots' },
+    { hint: 'name the root that it was made or last rewrapped with' },
   )
 }
 

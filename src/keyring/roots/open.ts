@@ -21,6 +21,8 @@ export interface RootDeps {
   readonly cwd: string
   /** Where systemd put the unit's credentials, if it did. */
   readonly credentialsDirectory: string | undefined
+  /** Told what is unwise but works, one line. */
+  readonly warn: (line: string) => void
 }
 
 const maxPassphraseBytes = 4096
@@ -104,18 +106,34 @@ async function readSecretFile(
   spec: RootSpec,
   options: { readonly deps: RootDeps; readonly maxBytes: number },
 ): Promise<SecretBytes> {
+  const title = spec.type === 'file' ? 'root file' : 'passphrase file'
   const bytes = await readGuardedFile(path, {
     uid: options.deps.uid,
-    // systemd grants a service user its credentials by ACL, which shows as the group's bits.
-    forbiddenMode: spec.from === 'credential' ? 0o037 : 0o077,
-    title: spec.type === 'file' ? 'root file' : 'passphrase file',
+    forbiddenMode: forbiddenMode(spec),
+    title,
     code: 'ERR_ROOT_UNSAFE',
     maxBytes: options.maxBytes,
   })
-  if (bytes !== undefined) return SecretBytes.take(bytes)
-  throw new LatchkeyError('ERR_ROOT_NOT_FOUND', `there is no file ${path}`, {
-    hint: 'name the root that the keyring was made with',
-  })
+  if (bytes === undefined) {
+    throw new LatchkeyError('ERR_ROOT_NOT_FOUND', `there is no file ${path}`, {
+      hint: 'name the root that the keyring was made with',
+    })
+  }
+  const { mode } = await fs.stat(path)
+  if (spec.type === 'passphrase' && spec.from === 'path' && (mode & 0o044) !== 0) {
+    options.deps.warn(`${title} ${path} can be read by others: chmod 0600 ${path}`)
+  }
+  return SecretBytes.take(bytes)
+}
+
+/**
+ * Nobody else may read a root file. A passphrase file may be one that a person keeps for a moment
+ * only: others must not write it, and that they can read it is said. systemd grants a service user
+ * its credentials by ACL, which shows as the group's bits.
+ */
+function forbiddenMode(spec: RootSpec): number {
+  if (spec.from === 'credential') return 0o037
+  return spec.type === 'file' ? 0o077 : 0o022
 }
 
 async function readDescriptor(descriptor: number): Promise<SecretBytes> {

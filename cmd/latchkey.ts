@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander'
+import { exitCodes } from '../src/base/exit-code.ts'
+import { keysCommand } from './latchkey/keys.ts'
+import { reportError } from './report-error.ts'
+import { version } from './version.ts'
+
+const program = new Command('latchkey')
+  .description('Secrets that stay where they belong: encryption at rest, and secrets as files.')
+  .version(version, '-V, --version', 'print the version')
+  .helpCommand('help [command]', 'show what a command does')
+  .addCommand(keysCommand())
+
+/** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride().showHelpAfterError(false).showSuggestionAfterError(true)
+  command.commands.forEach(throwInsteadOfExit)
+}
+throwInsteadOfExit(program)
+
+process.stdout.on('error', reportError)
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode && exitCodes.usage
+  else reportError(error)
+}

@@ -1,0 +1,113 @@
+import { Command } from 'commander'
+import type { AdoptFlags } from '../../src/admin/keys/adopt.ts'
+import type { BackupFlags, RestoreFlags } from '../../src/admin/keys/backup.ts'
+import type { RemovalFlags } from '../../src/admin/keys/change.ts'
+import type { KeyringFlags } from '../../src/admin/context.ts'
+import type { InitFlags } from '../../src/admin/keys/init.ts'
+import type { RewrapFlags } from '../../src/admin/keys/rewrap.ts'
+import { parseOutputFormat } from '../../src/admin/output.ts'
+import { processContext } from '../process-context.ts'
+import { repeatable, settle, withKeyring } from './options.ts'
+
+const keyringAndRoot = ['keyring', 'root'] as const
+
+/** `latchkey keys …`: the keyring and its life cycle. */
+export function keysCommand(): Command {
+  const keys = new Command('keys').description('master keys: create, rotate, back up, restore')
+  addSafeCommands(keys)
+  addRemovals(keys)
+  addCopies(keys)
+  return keys
+}
+
+function addSafeCommands(keys: Command): void {
+  withKeyring(keys.command('init'))
+    .description('create a keyring with one active key; prints the key id')
+    .option('--cluster-id <name>', 'name of the cluster, for good; default: random')
+    .action(async (_options, command: Command) => {
+      const { keysInit } = await import('../../src/admin/keys/init.ts')
+      await keysInit(processContext(), await settle<InitFlags>(command, keyringAndRoot))
+    })
+  withKeyring(keys.command('list'))
+    .description('list keys and their states')
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .action(async (_options, command: Command) => {
+      const { keysList } = await import('../../src/admin/keys/list.ts')
+      const flags = await settle<KeyringFlags & { output: string }>(command, keyringAndRoot)
+      await keysList(processContext(), { ...flags, output: parseOutputFormat(flags.output) })
+    })
+  withKeyring(keys.command('stage'))
+    .description('add a key that can decrypt everywhere before any node encrypts with it')
+    .action(async (_options, command: Command) => {
+      const { keysStage } = await import('../../src/admin/keys/change.ts')
+      await keysStage(processContext(), await settle<KeyringFlags>(command, keyringAndRoot))
+    })
+  withKeyring(keys.command('activate'))
+    .description('encrypt with the staged key; the active key becomes superseded')
+    .action(async (_options, command: Command) => {
+      const { keysActivate } = await import('../../src/admin/keys/change.ts')
+      await keysActivate(processContext(), await settle<KeyringFlags>(command, keyringAndRoot))
+    })
+  withKeyring(keys.command('rewrap'))
+    .description('change the roots that open the keyring; etcd is not touched')
+    .addOption(repeatable('--new-root <root>', 'the only roots from now on'))
+    .addOption(repeatable('--add-root <root>', 'one more root beside the present ones'))
+    .action(async (_options, command: Command) => {
+      const { keysRewrap } = await import('../../src/admin/keys/rewrap.ts')
+      await keysRewrap(processContext(), await settle<RewrapFlags>(command, keyringAndRoot))
+    })
+}
+
+function addRemovals(keys: Command): void {
+  withKeyring(keys.command('retire'))
+    .description('declare a superseded key unneeded; it still decrypts, and each use is reported')
+    .argument('<id>', 'the key id')
+    .option('--unproven', 'retire on your own word that nothing in etcd needs the key', false)
+    .option('--yes', 'do not ask', false)
+    .action(async (id: string, _options, command: Command) => {
+      const { keysRetire } = await import('../../src/admin/keys/change.ts')
+      const flags = await settle<RemovalFlags & { unproven: boolean }>(command, keyringAndRoot)
+      await keysRetire(processContext(), { ...flags, id })
+    })
+  withKeyring(keys.command('destroy'))
+    .description("remove a retired key's material, or give up a staged key")
+    .argument('<id>', 'the key id')
+    .option('--yes', 'do not ask', false)
+    .action(async (id: string, _options, command: Command) => {
+      const { keysDestroy } = await import('../../src/admin/keys/change.ts')
+      const flags = await settle<RemovalFlags>(command, keyringAndRoot)
+      await keysDestroy(processContext(), { ...flags, id })
+    })
+}
+
+function addCopies(keys: Command): void {
+  withKeyring(keys.command('backup'))
+    .description('write one encrypted file that restores the keyring without its root')
+    .option('--out <file>', 'the backup to write; must not exist')
+    .option('--passphrase-file <file>', 'file that holds the passphrase, or fd:N')
+    .action(async (_options, command: Command) => {
+      const { keysBackup } = await import('../../src/admin/keys/backup.ts')
+      const required = [...keyringAndRoot, 'out', 'passphrase-file']
+      await keysBackup(processContext(), await settle<BackupFlags>(command, required))
+    })
+  withKeyring(keys.command('restore'))
+    .description('make a new keyring, under a new root, from a backup')
+    .option('--from <file>', 'the backup')
+    .option('--passphrase-file <file>', 'file that holds the passphrase, or fd:N')
+    .action(async (_options, command: Command) => {
+      const { keysRestore } = await import('../../src/admin/keys/backup.ts')
+      const required = [...keyringAndRoot, 'from', 'passphrase-file']
+      await keysRestore(processContext(), await settle<RestoreFlags>(command, required))
+    })
+  withKeyring(keys.command('adopt'))
+    .description('merge a diverged copy, another keyring or a backup into this one')
+    .option('--from <dir|file>', 'the other keyring directory, or a backup')
+    .addOption(repeatable('--from-root <root>', "what opens the other keyring; default: --root's"))
+    .option('--passphrase-file <file>', 'what opens the backup')
+    .option('--yes', 'do not ask', false)
+    .action(async (_options, command: Command) => {
+      const { keysAdopt } = await import('../../src/admin/keys/adopt.ts')
+      const flags = await settle<AdoptFlags>(command, [...keyringAndRoot, 'from'])
+      await keysAdopt(processContext(), flags)
+    })
+}

@@ -1,0 +1,126 @@
+import { Option, type Command } from 'commander'
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { parseDocument } from 'yaml'
+import { LatchkeyError, systemCode } from '../../src/base/errors.ts'
+
+const collect = (value: string, former: readonly string[] | undefined): readonly string[] => [
+  ...(former ?? []),
+  value,
+]
+
+/** An option that may be given several times and becomes a list. */
+export function repeatable(flags: string, description: string): Option {
+  return new Option(flags, `${description} (repeatable)`).argParser(collect).default([], 'none')
+}
+
+/** Adds the options that say which keyring, and the file that may hold any option. */
+export function withKeyring(command: Command): Command {
+  return withConfig(
+    command
+      .option('--keyring <dir>', 'directory of the keyring')
+      .addOption(
+        repeatable('--root <root>', 'what opens it: file:FILE, passphrase:FILE or passphrase:fd:N'),
+      ),
+  )
+}
+
+/** Adds `--config`: a YAML file whose keys are the command's long option names. */
+export function withConfig(command: Command): Command {
+  return command.option('--config <file>', 'YAML file with any of these options; flags win over it')
+}
+
+/**
+ * The command's options, flags before file, checked: `required` names those that must be there.
+ *
+ * @throws `ERR_USAGE` for a missing option, `ERR_CONFIG_INVALID` for a bad file.
+ */
+export async function settle<Options extends object>(
+  command: Command,
+  required: readonly string[],
+): Promise<Options> {
+  const path = command.getOptionValue('config') as string | undefined
+  if (path !== undefined) await mergeConfig(command, path)
+  for (const name of required) {
+    const option = optionOf(command, name)
+    const value: unknown = command.getOptionValue(option?.attributeName() ?? name)
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) {
+      throw new LatchkeyError('ERR_USAGE', `--${name} is missing`, {
+        hint: `see: ${commandPath(command)} --help`,
+      })
+    }
+  }
+  return command.opts<Options>()
+}
+
+/** Keys of the plugin's configuration file that mean nothing to the CLI, so that one file serves both. */
+const pluginKeys = new Set(['listen', 'metrics', 'socket-group', 'strict-health', 'log-level'])
+
+async function mergeConfig(command: Command, file: string): Promise<void> {
+  const path = resolve(file)
+  const values = await readMapping(path)
+  for (const [key, value] of Object.entries(values)) {
+    const option = optionOf(command, key)
+    if (option === undefined || key === 'config') {
+      if (pluginKeys.has(key)) continue
+      const known = command.options.flatMap(({ long }) =>
+        long === '--config' ? [] : long?.slice(2),
+      )
+      throw new LatchkeyError('ERR_CONFIG_INVALID', `${path}: unknown key "${key}"`, {
+        hint: `this command knows ${known.join(', ')}`,
+      })
+    }
+    const name = option.attributeName()
+    if (command.getOptionValueSource(name) === 'cli') continue
+    command.setOptionValueWithSource(name, configValue(option, value, path), 'config')
+  }
+}
+
+function configValue(option: Option, value: unknown, path: string): unknown {
+  const wrong = (expected: string): LatchkeyError =>
+    new LatchkeyError('ERR_CONFIG_INVALID', `${path}: "${option.name()}" is not ${expected}`)
+  if (Array.isArray(option.defaultValue)) {
+    const list: unknown = Array.isArray(value) ? value : [value]
+    if (Array.isArray(list) && list.every((entry) => typeof entry === 'string')) return list
+    throw wrong('a text or a list of texts')
+  }
+  if (option.isBoolean()) {
+    if (typeof value === 'boolean') return value
+    throw wrong('true or false')
+  }
+  if (typeof value === 'string' || typeof value === 'number') return String(value)
+  throw wrong('a text')
+}
+
+async function readMapping(path: string): Promise<Record<string, unknown>> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    throw new LatchkeyError('ERR_CONFIG_INVALID', `${path}: ${systemCode(error) ?? 'unreadable'}`, {
+      hint: 'name a YAML file that you may read',
+    })
+  }
+  const document = parseDocument(text, { uniqueKeys: true })
+  const [problem] = document.errors
+  if (problem !== undefined) {
+    const line = problem.linePos?.[0].line ?? 1
+    throw new LatchkeyError('ERR_CONFIG_INVALID', `${path}:${line}: not YAML (${problem.code})`)
+  }
+  const value: unknown = document.toJS({ maxAliasCount: 0 })
+  if (value === null) return {}
+  if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>
+  throw new LatchkeyError('ERR_CONFIG_INVALID', `${path}: expected a mapping of option names`)
+}
+
+function optionOf(command: Command, name: string): Option | undefined {
+  return command.options.find(({ long }) => long === `--${name}`)
+}
+
+function commandPath(command: Command): string {
+  const names: string[] = []
+  for (let next: Command | null = command; next !== null; next = next.parent) {
+    names.unshift(next.name())
+  }
+  return names.join(' ')
+}

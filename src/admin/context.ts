@@ -1,0 +1,26 @@
+import type { RandomBytes } from '../base/random.ts'
+import type { Disk } from '../clients/disk.ts'
+import type { RootKey } from '../keyring/root.ts'
+import type { KeyringStore } from '../keyring/store.ts'
+import type { Terminal } from './terminal.ts'
+
+/** What commands get from the process; adapters are opened by `cmd/`, which alone knows them. */
+export interface AdminContext {
+  readonly terminal: Terminal
+  readonly random: RandomBytes
+  /** Wall time, milliseconds since 1970. */
+  readonly now: () => number
+  readonly disk: Disk
+  /** The process's user. */
+  readonly uid: number
+  /** Base of relative paths. */
+  readonly cwd: string
+  readonly openStore: (name: string) => Promise<KeyringStore>
+  readonly openRoot: (spec: string, options?: { readonly create?: boolean }) => Promise<RootKey>
+}
+
+/** Which keyring a command is about, and what opens it. */
+export interface KeyringFlags {
+  readonly keyring: string
+  readonly root: readonly string[]
+}

@@ -1,0 +1,66 @@
+import * as fs from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { LatchkeyError } from '../../base/errors.ts'
+import { adoptKeyring } from '../../keyring/adopt.ts'
+import type { Keyring } from '../../keyring/keyring.ts'
+import { loadRevision } from '../../keyring/load.ts'
+import { confirm } from '../confirm.ts'
+import type { AdminContext, KeyringFlags } from '../context.ts'
+import { openBackup } from './backup.ts'
+import { publish } from './current.ts'
+
+/** Flags of `latchkey keys adopt`. */
+export interface AdoptFlags extends KeyringFlags {
+  /** A keyring directory, or a backup file. */
+  readonly from: string
+  readonly fromRoot: readonly string[]
+  readonly passphraseFile: string | undefined
+  readonly yes: boolean
+}
+
+/**
+ * `latchkey keys adopt`: merges another copy, another keyring or a backup into this one, so that
+ * every key of both decrypts. Also mends a keyring that was refused as rolled back: the result goes
+ * above the generation that this node has used.
+ */
+export async function keysAdopt(context: AdminContext, flags: AdoptFlags): Promise<void> {
+  const store = await context.openStore(flags.keyring)
+  const mark = await store.highWater()
+  const roots = await Promise.all(flags.root.map((spec) => context.openRoot(spec)))
+  const { keyring: local, revision } = await loadRevision(store, { roots, mark: undefined })
+  using _local = local
+  using other = await openOther(context, flags)
+  const { document, gained } = adoptKeyring(local, other, {
+    ...context,
+    minGeneration: (mark?.generation ?? 0) + 1,
+  })
+  const explanation = [
+    `Merging into ${store.location} (generation ${local.generation}): generation ${document.generation}, active key stays ${local.active.id}.`,
+    gained.length === 0
+      ? 'No key is gained: every key of the other is here already.'
+      : `Gained, to decrypt with: ${gained.map(({ id }) => id).join(', ')}`,
+    'Use the result on every control plane, and restart a plugin that has refused one of the copies.',
+  ]
+  await confirm(context.terminal, { explanation, yes: flags.yes })
+  await publish(context, document, { store, replaces: revision })
+  for (const { id } of gained) context.terminal.data(id)
+}
+
+async function openOther(context: AdminContext, flags: AdoptFlags): Promise<Keyring> {
+  const stat = await fs.stat(resolve(context.cwd, flags.from)).catch(() => undefined)
+  if (stat?.isDirectory() === true) {
+    const store = await context.openStore(flags.from)
+    const specs = flags.fromRoot.length > 0 ? flags.fromRoot : flags.root
+    const roots = await Promise.all(specs.map((spec) => context.openRoot(spec)))
+    return (await loadRevision(store, { roots, mark: undefined })).keyring
+  }
+  if (stat === undefined) {
+    throw new LatchkeyError('ERR_USAGE', `there is nothing at ${flags.from}`, {
+      hint: '--from takes a keyring directory or a backup file',
+    })
+  }
+  if (flags.passphraseFile === undefined) {
+    throw new LatchkeyError('ERR_USAGE', 'a backup needs --passphrase-file')
+  }
+  return openBackup(context, { from: flags.from, passphraseFile: flags.passphraseFile })
+}

@@ -1,0 +1,16 @@
+import { isLatchkeyError, type ErrorCode } from './errors.ts'
+
+/** Exit codes of every Latchkey program: done, failed, used wrongly, refused because it would lose data. */
+export const exitCodes = { done: 0, failed: 1, usage: 2, wouldLoseData: 3 } as const
+
+const special: Partial<Record<ErrorCode, number>> = {
+  ERR_USAGE: exitCodes.usage,
+  ERR_CONFIG_INVALID: exitCodes.usage,
+  ERR_WOULD_LOSE_DATA: exitCodes.wouldLoseData,
+  ERR_KEYRING_EXISTS: exitCodes.wouldLoseData,
+}
+
+/** The exit code for a program that ends with `error`. */
+export function exitCodeOf(error: unknown): number {
+  return isLatchkeyError(error) ? (special[error.code] ?? exitCodes.failed) : exitCodes.failed
+}
