@@ -13,7 +13,7 @@ test('three etcd members agree, lose one, and take it back', async (t) => {
   t.deepEqual((await third.client.get('/a'))?.value, Buffer.of(0, 255))
 
   await third.stop('at once')
-  await until('a leader', second.client.healthy, { timeoutMs: 20_000 }) // it may have been the third
+  await until('a leader', async () => await second.client.healthy(), { timeoutMs: 20_000 }) // it may have been the third
   await second.client.put('/b', Buffer.from('written without the third'))
   await third.start()
   t.deepEqual(

@@ -6,7 +6,7 @@ import { type Child, startChild, tail } from './child.ts'
 import { type EtcdClient, createEtcdClient } from './etcd-client.ts'
 import type { Ground } from './ground.ts'
 import { createHttpsClient } from './https.ts'
-import { until } from './until.ts'
+import { GivenUp, until } from './until.ts'
 
 /** One member of an etcd cluster. */
 export interface EtcdMember {
@@ -110,7 +110,7 @@ async function healthy(child: Child, client: EtcdClient): Promise<void> {
   await until(
     `${child.name} to be healthy`,
     async () => {
-      if (!child.running()) throw new Error(`it ended:\n${tail(child.stderr())}`)
+      if (!child.running()) throw new GivenUp(`it ended:\n${tail(child.stderr())}`)
       return await client.healthy()
     },
     { timeoutMs: 30_000 },

@@ -1,0 +1,54 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { binary } from './support/binaries.ts'
+import { leftBehind } from './support/left-behind.ts'
+import type { ToolName } from './support/tools.ts'
+
+// npm run test:e2e [-- arguments for ava]: builds the real servers, runs every end-to-end test
+// against them, and sees to it that no process outlives the run.
+
+const needed: readonly ToolName[] = ['etcd', 'kube-apiserver', 'kubectl', 'older-kube-apiserver']
+const root = join(import.meta.dirname, '..', '..')
+const run = randomUUID()
+
+process.exitCode = await main()
+
+async function main(): Promise<number> {
+  try {
+    // One after the other: the Go linker alone fills a small machine.
+    for (const name of needed) await binary(name)
+  } catch (error) {
+    console.error(`test:e2e: ${error instanceof Error ? error.message : 'unknown error'}`)
+    return 1
+  }
+  const code = await ava(process.argv.slice(2))
+  const strays = await leftBehind(run)
+  for (const { pid, command } of strays) {
+    console.error(
+      `test:e2e: process ${pid} outlived the run and is killed: ${command.slice(0, 200)}`,
+    )
+    process.kill(pid, 'SIGKILL')
+  }
+  return strays.length > 0 ? 1 : code
+}
+
+async function ava(args: readonly string[]): Promise<number> {
+  const program = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
+  const config = join(import.meta.dirname, 'ava.config.js')
+  const child = spawn(process.execPath, [program, '--config', config, ...args], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, LATCHKEY_E2E_RUN: run },
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => child.kill(signal))
+  }
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => {
+      if (signal !== null) console.error(`test:e2e: the test runner ended with ${signal}`)
+      resolve(code ?? 1)
+    })
+  })
+}
