@@ -48,6 +48,19 @@ export type ErrorCode =
   | 'ERR_SOCKET_PATH'
   | 'ERR_SOCKET_UNSAFE'
   | 'ERR_SOCKET_IN_USE'
+  // files in the pod
+  | 'ERR_PLAN_INVALID'
+  | 'ERR_NOT_RENDERABLE'
+  | 'ERR_TARGET_UNSAFE'
+  | 'ERR_TARGET_OWNER'
+  | 'ERR_READ_ONLY'
+  | 'ERR_HOOK_FAILED'
+  // the sidecar's way to its broker
+  | 'ERR_TOKEN_INVALID'
+  | 'ERR_BROKER_UNREACHABLE'
+  | 'ERR_BROKER_UNTRUSTED'
+  | 'ERR_BROKER_PROTOCOL'
+  | 'ERR_BROKER_REFUSED'
   // secrets and their store
   | 'ERR_SECRET_NAME'
   | 'ERR_SECRET_KEY'
