@@ -2,8 +2,11 @@
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../src/base/exit-code.ts'
 import { keysCommand } from './latchkey/keys.ts'
+import { keepOutOfCore } from './keep-out-of-core.ts'
 import { reportError } from './report-error.ts'
 import { version } from './version.ts'
+
+keepOutOfCore()
 
 const program = new Command('latchkey')
   .description('Secrets that stay where they belong: encryption at rest, and secrets as files.')

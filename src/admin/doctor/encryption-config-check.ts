@@ -1,5 +1,6 @@
 import { LineCounter, parseDocument } from 'yaml'
 import { findingsAbout, type Finding } from './finding.ts'
+import { mapping, sequence } from './yaml-values.ts'
 
 const subject = 'encryption-config'
 const about = findingsAbout(subject)
@@ -51,7 +52,7 @@ export function checkEncryptionConfig(
 }
 
 function checkKms(
-  kms: Record<string, unknown>,
+  kms: Readonly<Record<string, unknown>>,
   options: { readonly socketPath: string | undefined },
 ): readonly Finding[] {
   const findings: Finding[] = []
@@ -100,13 +101,13 @@ function checkKms(
   return findings
 }
 
-function checkNames(kmsEntries: readonly Record<string, unknown>[]): readonly Finding[] {
+function checkNames(kmsEntries: readonly Readonly<Record<string, unknown>>[]): readonly Finding[] {
   const names = kmsEntries.filter((kms) => kms['apiVersion'] === 'v2').map((kms) => kms['name'])
   if (new Set(names).size === names.length) return []
   return [about.problem('two kms v2 providers have one name', 'give each entry a name of its own')]
 }
 
-function checkOrder(entry: Record<string, unknown>): readonly Finding[] {
+function checkOrder(entry: Readonly<Record<string, unknown>>): readonly Finding[] {
   const providers = sequence(entry['providers']).flatMap((provider) =>
     Object.keys(mapping(provider)),
   )
@@ -132,7 +133,7 @@ function checkOrder(entry: Record<string, unknown>): readonly Finding[] {
   return []
 }
 
-function checkSecrets(entries: readonly Record<string, unknown>[]): readonly Finding[] {
+function checkSecrets(entries: readonly Readonly<Record<string, unknown>>[]): readonly Finding[] {
   const covered = entries
     .flatMap((entry) => sequence(entry['resources']))
     .some((resource) => resource === 'secrets' || resource === '*.' || resource === '*.*')
@@ -140,13 +141,4 @@ function checkSecrets(entries: readonly Record<string, unknown>[]): readonly Fin
   return [
     about.problem('Secrets are not encrypted', 'add "secrets" to the resources of the kms entry'),
   ]
-}
-
-function mapping(value: unknown): Record<string, unknown> {
-  const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value)
-  return isMapping ? (value as Record<string, unknown>) : {}
-}
-
-function sequence(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
 }
