@@ -127,7 +127,7 @@ test('no text makes the reader throw, and every problem has a place, a reason an
     fc.json(),
     fc.anything().map((value) => {
       try {
-        return stringify(value)
+        return stringify([value])
       } catch {
         return ''
       }
