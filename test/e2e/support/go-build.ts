@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
-import { access, constants, mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { access, constants, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -13,7 +13,7 @@ const flags = ['-trimpath', '-buildvcs=false']
  * Path of the tool's executable, built when it is not in the cache yet.
  *
  * @remarks
- * The cache entry's name holds a digest of go.mod, go.sum and the flags, so that a new pin is a new
+ * The cache entry's name holds a digest of the module's files and the flags, so that a new pin is a new
  * entry. A build goes to a directory of its own which is then renamed: an entry is whole or absent,
  * and of two runs that build at once the later one takes what the earlier one left.
  */
@@ -54,7 +54,8 @@ function cacheDirectory(): string {
 
 async function digest(tool: Tool, source: string): Promise<string> {
   const hash = createHash('sha256')
-  for (const file of ['go.mod', 'go.sum']) hash.update(await readFile(join(source, file)))
+  const files = (await readdir(source)).filter((name) => /^go\.(mod|sum)$|\.go$/.test(name))
+  for (const file of files.sort()) hash.update(await readFile(join(source, file)))
   hash.update(JSON.stringify([flags, tool.ldflags, tool.package]))
   return hash.digest('hex').slice(0, 16)
 }

@@ -90,6 +90,16 @@ export const tools = {
     executable: 'etcdutl',
     title: 'etcdutl 3.6.6',
   },
+  'kms-plugin': {
+    module: 'kms-plugin',
+    package: '.',
+    executable: 'kms-plugin',
+    title: 'a minimal KMS plugin in Go',
+    ldflags: '-s -w',
+    go: '1.26',
+    firstBuild: 'less than a minute',
+    fromAssets: false,
+  },
 } as const satisfies Record<string, Tool>
 
 /** Name of a program in {@link tools}. */
