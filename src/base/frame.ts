@@ -1,5 +1,4 @@
 import sodium from 'libsodium-wrappers'
-import { concat } from './bytes.ts'
 import { LatchkeyError } from './errors.ts'
 import type { RandomBytes } from './random.ts'
 import { SecretBytes } from './secret.ts'
@@ -24,7 +23,10 @@ export const frameKeyBytes = 32
 
 const nonceBytes = 24
 
-/** Encrypts `plaintext` under `key`, bound to `associatedData`. The nonce is made here: callers cannot choose one. */
+/**
+ * Encrypts `plaintext` under `key`, bound to `associatedData`. The nonce is made here: callers
+ * cannot choose one. Throws `TypeError` when the key was wiped, `RangeError` when it is not 32 bytes.
+ */
 export function sealFrame(
   plaintext: Uint8Array,
   options: {
@@ -33,21 +35,27 @@ export function sealFrame(
     readonly random: RandomBytes
   },
 ): Uint8Array {
+  const key = exposeKey(options.key)
   const nonce = options.random(nonceBytes)
   const sealed = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
     plaintext,
     options.associatedData,
     null,
     nonce,
-    options.key.expose(),
+    key,
   )
-  return concat([Uint8Array.of(frameVersion), nonce, sealed])
+  const frame = new Uint8Array(plaintext.byteLength + frameOverhead)
+  frame[0] = frameVersion
+  frame.set(nonce, 1)
+  frame.set(sealed, 1 + nonceBytes)
+  return frame
 }
 
 /**
  * Opens a frame. Everything that is wrong with it, short, altered, wrong key, wrong associated
  * data, is one opaque `ERR_CIPHERTEXT_INVALID` without a cause; only a version byte that this
- * release does not know is told apart, as `ERR_CIPHERTEXT_VERSION`.
+ * release does not know is told apart, as `ERR_CIPHERTEXT_VERSION`. A key that was wiped or has
+ * another size is the caller's mistake, as in {@link sealFrame}.
  */
 export function openFrame(
   frame: Uint8Array,
@@ -58,6 +66,8 @@ export function openFrame(
     throw new LatchkeyError('ERR_CIPHERTEXT_VERSION', 'ciphertext has an unknown format version')
   }
   if (frame.byteLength < frameOverhead) throw invalid()
+  // Outside the try: a wiped key is a mistake of ours and must not look like a bad ciphertext.
+  const key = exposeKey(options.key)
   try {
     return SecretBytes.take(
       sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
@@ -65,12 +75,18 @@ export function openFrame(
         frame.subarray(1 + nonceBytes),
         options.associatedData,
         frame.subarray(1, 1 + nonceBytes),
-        options.key.expose(),
+        key,
       ),
     )
   } catch {
     throw invalid()
   }
+}
+
+function exposeKey(key: SecretBytes): Uint8Array {
+  const bytes = key.expose()
+  if (bytes.byteLength === frameKeyBytes) return bytes
+  throw new RangeError(`a frame's key has ${frameKeyBytes} bytes`)
 }
 
 function invalid(): LatchkeyError {
