@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../src/base/exit-code.ts'
+import { completionCommand } from './latchkey/completion.ts'
+import { doctorCommand } from './latchkey/doctor.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { keepOutOfCore } from './keep-out-of-core.ts'
 import { reportError } from './report-error.ts'
@@ -8,11 +10,13 @@ import { version } from './version.ts'
 
 keepOutOfCore()
 
-const program = new Command('latchkey')
+const program: Command = new Command('latchkey')
   .description('Secrets that stay where they belong: encryption at rest, and secrets as files.')
   .version(version, '-V, --version', 'print the version')
   .helpCommand('help [command]', 'show what a command does')
   .addCommand(keysCommand())
+  .addCommand(doctorCommand())
+  .addCommand(completionCommand(() => program))
 
 /** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */
 function throwInsteadOfExit(command: Command): void {
