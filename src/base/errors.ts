@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'ERR_KEY_UNKNOWN'
   | 'ERR_KEY_DESTROYED'
   | 'ERR_KEY_STATE'
+  | 'ERR_KEY_UNUSABLE'
   // envelope
   | 'ERR_CIPHERTEXT_INVALID'
   | 'ERR_CIPHERTEXT_VERSION'
