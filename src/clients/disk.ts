@@ -50,6 +50,9 @@ export const systemDisk: Disk = {
     const handle = await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
       await handle.sync()
+    } catch (error) {
+      // Network file systems that cannot sync a directory say EINVAL and make entries durable themselves.
+      if (systemCode(error) !== 'EINVAL') throw error
     } finally {
       await handle.close()
     }
@@ -71,7 +74,8 @@ interface WriteOptions {
  * returns, the new content survives a power cut; whenever it is interrupted, `path` holds all of
  * the old or all of the new.
  *
- * @throws `ERR_DISK_FULL`, `ERR_IO`; nothing is then changed.
+ * @throws `ERR_DISK_FULL`, `ERR_IO`; the old content is then still there, unless the message says
+ * that the new one is and may not survive a power cut.
  */
 export async function replaceFile(
   path: string,
@@ -85,9 +89,10 @@ export async function replaceFile(
 
 /**
  * As {@link replaceFile}, for a path that must not exist yet. Returns whether it was this call that
- * made it: of any number of concurrent callers exactly one gets `true`.
+ * made it: of any number of concurrent callers exactly one gets `true`. Either way the file that is
+ * there survives a power cut when it returns.
  *
- * @throws `ERR_DISK_FULL`, `ERR_IO`.
+ * @throws `ERR_DISK_FULL`, `ERR_IO`, as {@link replaceFile}.
  */
 export async function createFile(
   path: string,
@@ -99,7 +104,7 @@ export async function createFile(
     try {
       await options.disk.link(temporary, path)
     } catch (error) {
-      if (systemCode(error) !== 'EEXIST') throw error
+      if (systemCode(error) !== 'EEXIST') throw explainLink(error, path)
       created = false
     }
     // The name is what counts; a leftover temporary is tidied up later.
@@ -125,22 +130,107 @@ async function viaTemporary(
       await file.close()
     }
     await publish(temporary)
-    await disk.syncDirectory(directory)
   } catch (error) {
     await disk.unlink(temporary).catch(() => undefined)
     throw diskError(error, path)
   }
+  try {
+    await disk.syncDirectory(directory)
+  } catch (error) {
+    // Readers may have seen it: taking it back now would be a change of its own, as little durable.
+    throw unsynced(error, path)
+  }
+}
+
+/**
+ * Makes directory `path`, and those above it that are missing, with `mode`. When it returns, they
+ * survive a power cut, also those that an interrupted call has left.
+ *
+ * @throws `ERR_DISK_FULL`, `ERR_IO`.
+ */
+export async function makeDirectories(
+  path: string,
+  options: { readonly disk: Disk; readonly mode: number },
+): Promise<void> {
+  try {
+    const missing: string[] = []
+    let existing = path
+    while (!(await exists(existing))) {
+      missing.unshift(existing)
+      existing = dirname(existing)
+    }
+    if (missing.length === 0 && !(await fs.stat(path)).isDirectory()) {
+      throw new LatchkeyError('ERR_IO', `${path} is not a directory`, {
+        hint: 'name another place, or move the file out of the way',
+      })
+    }
+    // Whoever made this one may have been killed before it was durable; often it is not ours to sync.
+    await options.disk.syncDirectory(dirname(existing)).catch((error: unknown) => {
+      if (!notOurs.has(systemCode(error) ?? '')) throw error
+    })
+    for (const directory of missing) {
+      await options.disk.mkdir(directory, options.mode).catch((error: unknown) => {
+        if (systemCode(error) !== 'EEXIST') throw error
+      })
+      await options.disk.syncDirectory(dirname(directory))
+    }
+  } catch (error) {
+    throw diskError(error, path)
+  }
+}
+
+const notOurs: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS'])
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await fs.stat(path)
+    return true
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+const hints: Readonly<Record<string, string>> = {
+  EACCES: 'run this as the user that owns it, or change owner or mode of it or its directory',
+  EPERM: 'run this as the user that owns it, or change owner or mode of it or its directory',
+  EROFS: 'the file system is mounted read-only: mount it for writing, or name another place',
+  ENOTDIR: 'a part of the path is a file: name another place, or move the file out of the way',
 }
 
 /** A failed file system call as `ERR_DISK_FULL` or `ERR_IO`, naming the path; the system's error is the cause. */
 export function diskError(error: unknown, path: string): LatchkeyError {
   if (isLatchkeyError(error)) return error
   const code = systemCode(error) ?? 'unknown error'
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  if (isFull(code)) {
     return new LatchkeyError('ERR_DISK_FULL', `no space left to write ${path}`, {
       hint: 'free some space and repeat the command; what was there before is unchanged',
       cause: error,
     })
   }
-  return new LatchkeyError('ERR_IO', `${path}: ${code}`, { cause: error })
+  const hint = hints[code]
+  const options = hint === undefined ? { cause: error } : { hint, cause: error }
+  return new LatchkeyError('ERR_IO', `${path}: ${code}`, options)
+}
+
+function isFull(code: string | undefined): boolean {
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
+function unsynced(error: unknown, path: string): LatchkeyError {
+  const code = systemCode(error) ?? 'unknown error'
+  return new LatchkeyError(
+    isFull(code) ? 'ERR_DISK_FULL' : 'ERR_IO',
+    `${path} was written and is in effect, but may not survive a power cut: ${code}`,
+    { hint: 'mend the disk, look at what is in effect now, and write it again', cause: error },
+  )
+}
+
+function explainLink(error: unknown, path: string): unknown {
+  const code = systemCode(error) ?? ''
+  if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) return error
+  return new LatchkeyError('ERR_IO', `the file system of ${path} makes no hard links: ${code}`, {
+    hint: 'name a directory on a local file system, such as ext4, xfs, btrfs or tmpfs',
+    cause: error,
+  })
 }
