@@ -94,6 +94,15 @@ export function openHeader(bytes: Uint8Array, root: SecretBytes): StoreKeys {
   })
 }
 
+/**
+ * The id in a header, without proof that a root belongs to it.
+ *
+ * @throws `ERR_SECRET_STORE_INVALID`.
+ */
+export function readHeaderId(bytes: Uint8Array): string {
+  return parseHeader(bytes).id
+}
+
 /** An entry file: content, or, for `undefined`, the mark of a removed secret. */
 export function encodeEntry(
   content: SecretContent | undefined,

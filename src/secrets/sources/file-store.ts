@@ -14,6 +14,7 @@ import {
   encodeHeader,
   maxEntryFileBytes,
   openHeader,
+  readHeaderId,
   type StoreKeys,
 } from './file-format.ts'
 
@@ -55,6 +56,7 @@ export interface FileSecretStore extends Disposable {
   ): Promise<void>
 }
 
+const headerName = 'store.json'
 const revisionPattern = /^[0-9]{10}$/
 const attempts = 8
 const staleTemporaryMs = 3_600_000
@@ -84,6 +86,19 @@ export async function openFileStore(
     return `${directory}/${namespace}/${name}`
   }
 
+  // A store that was unmounted or moved away has no secrets either, but that is no decision.
+  const ensureStillThere = async (): Promise<void> => {
+    const header = await readGuardedFile(`${directory}/${headerName}`, guard)
+    if (header !== undefined && readHeaderId(header) === keys.id) return
+    throw new LatchkeyError(
+      'ERR_SECRET_STORE_INVALID',
+      `the secret store is gone from ${directory}`,
+      {
+        hint: 'mount or move it back',
+      },
+    )
+  }
+
   const load = async (
     target: SecretTarget,
   ): Promise<{ readonly revision: number; readonly content: SecretContent | undefined }> => {
@@ -91,7 +106,10 @@ export async function openFileStore(
     // A revision may be superseded and unlinked between listing and reading: look again.
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const [revision] = await listRevisions(place)
-      if (revision === undefined) return { revision: 0, content: undefined }
+      if (revision === undefined) {
+        await ensureStillThere()
+        return { revision: 0, content: undefined }
+      }
       const bytes = await readGuardedFile(`${place}/${fileName(revision)}`, guard)
       if (bytes === undefined) continue
       return { revision, content: decodeEntry(bytes, { keys, place: { ...target, revision } }) }
@@ -156,7 +174,7 @@ async function openKeys(
   },
 ): Promise<StoreKeys> {
   const { root, deps } = options
-  const path = `${directory}/store.json`
+  const path = `${directory}/${headerName}`
   const read = (): Promise<Uint8Array | undefined> =>
     readGuardedFile(path, { ...options.guard, maxBytes: 4096 })
   const existing = await read()

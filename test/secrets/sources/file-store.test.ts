@@ -216,3 +216,16 @@ test('the root lies neither in the store nor beside it, is 32 bytes, and belongs
   })
   t.is(dirname(directory), `${base}/data`)
 })
+
+test('a store that vanished, or was replaced, is an error and not a store without secrets', async (t) => {
+  const { store, directory } = await temporaryStore(t)
+  await store.update(db, () => contentOf({ n: '1' }))
+  await fs.rename(directory, `${directory}.away`)
+  await t.throwsAsync(store.load(db), { code: 'ERR_SECRET_STORE_INVALID' })
+  const { directory: other } = await temporaryStore(t)
+  await fs.rename(other, directory)
+  await t.throwsAsync(store.load(db), { code: 'ERR_SECRET_STORE_INVALID' })
+  await fs.rm(directory, { recursive: true })
+  await fs.rename(`${directory}.away`, directory)
+  t.deepEqual(textsOf(await store.load(db)), { n: '1' })
+})

@@ -1,0 +1,289 @@
+import * as http from 'node:http'
+import * as https from 'node:https'
+import { Agent } from 'node:https'
+import { isLatchkeyError } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import type { ClusterAccess, ClusterCredentials } from './kubernetes-access.ts'
+import { statusError, unavailable, type Asked } from './kubernetes-errors.ts'
+
+/** What is asked of the API server besides method and path. */
+export interface RequestOptions {
+  readonly query?: Readonly<Record<string, string>>
+  /** Media type wanted; JSON unless told otherwise. */
+  readonly accept?: string
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** Whole milliseconds until the answer must be complete. Default 10,000. */
+  readonly timeoutMs?: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * A narrow client of the Kubernetes API: requests and streams of JSON, as one identity.
+ *
+ * @remarks
+ * Written here, on `node:https`, because what a broker needs is six calls, and the official client
+ * costs 62 MB of private memory and a second at start for them.
+ */
+export interface KubernetesClient {
+  /**
+   * Sends a request and resolves with its JSON answer.
+   *
+   * @throws `ERR_KUBERNETES_*`: `_UNAVAILABLE` for outages, overload and deadlines, which may be
+   * retried; the signal's reason when it is aborted.
+   */
+  request(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    options: RequestOptions,
+  ): Promise<unknown>
+  /**
+   * GETs lines that go on for ever, as a watch does. Resolves when the server has accepted; the
+   * lines end when it ends them, and throw as {@link KubernetesClient.request} does.
+   */
+  lines(
+    path: string,
+    options: RequestOptions & { readonly idleMs: number },
+  ): Promise<AsyncIterable<Buffer>>
+  /** Ends idle connections. Requests under way end with their own signals. */
+  close(): void
+}
+
+/** Largest answer that is read, in bytes. */
+const maxAnswerBytes = 64 * 1_048_576
+/** Largest line of a watch, in bytes: an object of etcd's largest size, with room. */
+const maxLineBytes = 8 * 1_048_576
+const refreshMs = 30_000
+const maxRequests = 32
+
+/** A client for `access`. Credentials are read again every 30 seconds and after a 401. */
+export function createKubernetesClient(
+  access: ClusterAccess,
+  deps: { readonly clock: Pick<Clock, 'monotonicMs'> },
+): KubernetesClient {
+  const identity = createIdentity(access, deps)
+
+  const send = async (
+    asked: Asked,
+    options: RequestOptions & { readonly streaming: boolean },
+  ): Promise<http.IncomingMessage> => {
+    const { agents, token } = await identity.current()
+    const url = new URL(asked.path, access.server)
+    for (const [name, value] of Object.entries(options.query ?? {}))
+      url.searchParams.set(name, value)
+    const body = options.body === undefined ? undefined : JSON.stringify(options.body)
+    const response = await open(url, {
+      method: asked.method,
+      agent: options.streaming ? agents.streams : agents.requests,
+      signal: options.signal,
+      headers: {
+        accept: options.accept ?? 'application/json',
+        'user-agent': 'latchkey',
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      body,
+    })
+    const status = response.statusCode ?? 0
+    if (status >= 200 && status < 300) return response
+    if (status === 401) identity.expire()
+    // Reading an error to its end, unseen, leaves the connection usable.
+    if (options.streaming) response.destroy()
+    else response.resume()
+    throw statusError(status, asked)
+  }
+
+  const guarded = async <T>(
+    asked: Asked,
+    options: RequestOptions,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> => {
+    const deadline = AbortSignal.timeout(options.timeoutMs ?? 10_000)
+    try {
+      return await call(AbortSignal.any([deadline, options.signal]))
+    } catch (error) {
+      options.signal.throwIfAborted()
+      throw isLatchkeyError(error)
+        ? error
+        : unavailable(asked, deadline.aborted ? deadline.reason : error)
+    }
+  }
+
+  return {
+    request: (method, path, options) =>
+      guarded({ method, path }, options, async (signal) => {
+        const response = await send({ method, path }, { ...options, signal, streaming: false })
+        return await readJson(response)
+      }),
+    lines: async (path, options) => {
+      const asked = { method: 'GET', path }
+      // The deadline is for the beginning of the answer; after it, silence is limited by idleMs.
+      const stop = new AbortController()
+      const response = await guarded(asked, options, async (signal) => {
+        const cancel = (): void => {
+          stop.abort(signal.reason)
+        }
+        signal.addEventListener('abort', cancel, { once: true })
+        try {
+          return await send(asked, {
+            ...options,
+            signal: AbortSignal.any([stop.signal, options.signal]),
+            streaming: true,
+          })
+        } finally {
+          signal.removeEventListener('abort', cancel)
+        }
+      })
+      response.socket.setTimeout(options.idleMs, () => response.destroy(new Error('silence')))
+      return readLines(response, { asked, signal: options.signal })
+    },
+    close: () => {
+      identity.close()
+    },
+  }
+}
+
+interface Agents {
+  readonly requests: http.Agent
+  readonly streams: http.Agent
+}
+
+interface Identity {
+  current(): Promise<{ readonly agents: Agents; readonly token: string | undefined }>
+  /** Credentials were refused: read them again before the next request. */
+  expire(): void
+  close(): void
+}
+
+function createIdentity(
+  access: ClusterAccess,
+  deps: { readonly clock: Pick<Clock, 'monotonicMs'> },
+): Identity {
+  let agents: Agents | undefined
+  let material: string | undefined
+  let known: Promise<ClusterCredentials> | undefined
+  let readAtMs = 0
+  const read = (): Promise<ClusterCredentials> => {
+    const now = deps.clock.monotonicMs()
+    if (known === undefined || now - readAtMs > refreshMs) {
+      readAtMs = now
+      const former = known
+      // A file that cannot be read for a moment does not take a working identity away.
+      known = access.credentials().catch((error: unknown) => {
+        if (former === undefined) known = undefined
+        else return former
+        throw error
+      })
+    }
+    return known
+  }
+  return {
+    current: async () => {
+      const { ca, cert, key, token } = await read()
+      const now = [ca, cert, key].join('\0')
+      if (agents === undefined || material !== now) {
+        closeIdle(agents)
+        agents = createAgents(access, { ca, cert, key })
+        material = now
+      }
+      return { agents, token }
+    },
+    expire: () => {
+      readAtMs = -Infinity
+    },
+    close: () => {
+      closeIdle(agents)
+    },
+  }
+}
+
+function createAgents(
+  access: ClusterAccess,
+  { ca, cert, key }: Omit<ClusterCredentials, 'token'>,
+): Agents {
+  if (access.server.protocol === 'http:') {
+    const plain = new http.Agent({ keepAlive: true, maxSockets: maxRequests })
+    return { requests: plain, streams: new http.Agent() }
+  }
+  const options: https.AgentOptions = {
+    minVersion: 'TLSv1.2',
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(access.serverName === undefined ? {} : { servername: access.serverName }),
+  }
+  return {
+    requests: new Agent({
+      ...options,
+      keepAlive: true,
+      maxSockets: maxRequests,
+      scheduling: 'lifo',
+    }),
+    streams: new Agent(options),
+  }
+}
+
+function closeIdle(agents: Agents | undefined): void {
+  for (const sockets of Object.values(agents?.requests.freeSockets ?? {})) {
+    for (const socket of sockets ?? []) socket.destroy()
+  }
+}
+
+function open(
+  url: URL,
+  options: {
+    readonly method: string
+    readonly agent: http.Agent
+    readonly signal: AbortSignal
+    readonly headers: Readonly<Record<string, string>>
+    readonly body: string | undefined
+  },
+): Promise<http.IncomingMessage> {
+  const { body, ...rest } = options
+  return new Promise((resolve, reject) => {
+    const request = (url.protocol === 'http:' ? http : https).request(url, rest, resolve)
+    request.on('error', reject)
+    // A peer that vanished without a word is noticed by TCP within half a minute.
+    request.on('socket', (socket) => socket.setKeepAlive(true, 10_000))
+    request.end(body)
+  })
+}
+
+async function readJson(response: http.IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.byteLength
+    if (length > maxAnswerBytes) throw new Error('the answer is too large')
+    chunks.push(chunk)
+  }
+  return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown
+}
+
+async function* readLines(
+  response: http.IncomingMessage,
+  options: { readonly asked: Asked; readonly signal: AbortSignal },
+): AsyncGenerator<Buffer> {
+  let rest: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      let start = 0
+      for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+        yield Buffer.concat([...rest, chunk.subarray(start, end)])
+        rest = []
+        length = 0
+        start = end + 1
+      }
+      if (start === chunk.byteLength) continue
+      rest.push(chunk.subarray(start))
+      length += chunk.byteLength - start
+      if (length > maxLineBytes) throw new Error('a line is too long')
+    }
+  } catch (error) {
+    options.signal.throwIfAborted()
+    throw unavailable(options.asked, error)
+  } finally {
+    response.destroy()
+  }
+}

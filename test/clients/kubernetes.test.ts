@@ -1,0 +1,208 @@
+import test, { type ExecutionContext } from 'ava'
+import { systemClock } from '../../src/base/clock.ts'
+import { createKubernetesClient, type KubernetesClient } from '../../src/clients/kubernetes.ts'
+import type { ClusterAccess } from '../../src/clients/kubernetes-access.ts'
+import { reviewAccess, reviewToken } from '../../src/clients/kubernetes-reviews.ts'
+import { createAuthority } from '../e2e/support/authority.ts'
+import { startFakeKubernetes, type FakeKubernetes } from '../support/fake-kubernetes.ts'
+
+const { signal } = new AbortController()
+
+async function open(
+  t: ExecutionContext,
+): Promise<{ readonly fake: FakeKubernetes; readonly client: KubernetesClient }> {
+  const fake = await startFakeKubernetes(t)
+  const client = createKubernetesClient(fake.access, { clock: systemClock })
+  t.teardown(() => {
+    client.close()
+  })
+  return { fake, client }
+}
+
+test('each status is its own error code, and texts of the server are not repeated', async (t) => {
+  const { fake, client } = await open(t)
+  const expected: readonly [number, string][] = [
+    [401, 'ERR_KUBERNETES_UNAUTHENTICATED'],
+    [403, 'ERR_KUBERNETES_FORBIDDEN'],
+    [404, 'ERR_KUBERNETES_NOT_FOUND'],
+    [409, 'ERR_KUBERNETES_CONFLICT'],
+    [410, 'ERR_KUBERNETES_GONE'],
+    [422, 'ERR_KUBERNETES_REFUSED'],
+    [429, 'ERR_KUBERNETES_UNAVAILABLE'],
+    [500, 'ERR_KUBERNETES_UNAVAILABLE'],
+    [503, 'ERR_KUBERNETES_UNAVAILABLE'],
+  ]
+  for (const [status, code] of expected) {
+    fake.fault = () => status
+    const error = await t.throwsAsync(client.request('GET', '/version', { signal }), { code })
+    t.is(error.message, `the API server answered ${status} to GET /version`)
+  }
+})
+
+test('a server that is away, silent or answers nonsense is unavailable', async (t) => {
+  const { fake, client } = await open(t)
+  const unavailable = { code: 'ERR_KUBERNETES_UNAVAILABLE' }
+  fake.fault = () => 'hang'
+  await t.throwsAsync(client.request('GET', '/version', { signal, timeoutMs: 50 }), unavailable)
+  await fake.stop()
+  await t.throwsAsync(client.request('GET', '/version', { signal }), unavailable)
+})
+
+test('an aborted request fails with the reason of its signal', async (t) => {
+  const { fake, client } = await open(t)
+  fake.fault = () => 'hang'
+  const stop = new AbortController()
+  const request = client.request('GET', '/version', { signal: stop.signal })
+  const lines = client.lines('/version', { signal: stop.signal, idleMs: 1_000 })
+  stop.abort(new RangeError('enough'))
+  await t.throwsAsync(request, { instanceOf: RangeError })
+  await t.throwsAsync(lines, { instanceOf: RangeError })
+})
+
+test('a stream that falls silent ends as unavailable', async (t) => {
+  const { client } = await open(t)
+  const lines = await client.lines('/api/v1/namespaces/shop/secrets', {
+    query: { watch: 'true', resourceVersion: '100' },
+    signal,
+    idleMs: 100,
+  })
+  let count = 0
+  await t.throwsAsync(
+    async () => {
+      for await (const line of lines) count += line.byteLength > 0 ? 1 : 0
+    },
+    { code: 'ERR_KUBERNETES_UNAVAILABLE' },
+  )
+  t.is(count, 1)
+})
+
+test('after a 401 the credentials are read again', async (t) => {
+  const fake = await startFakeKubernetes(t)
+  let reads = 0
+  const access: ClusterAccess = {
+    ...fake.access,
+    credentials: async () => {
+      reads += 1
+      return { ca: undefined, cert: undefined, key: undefined, token: `token-${reads}` }
+    },
+  }
+  const client = createKubernetesClient(access, { clock: systemClock })
+  fake.fault = ({ authorization }) => (authorization === 'Bearer token-1' ? 401 : undefined)
+  await t.throwsAsync(client.request('GET', '/version', { signal }), {
+    code: 'ERR_KUBERNETES_UNAUTHENTICATED',
+  })
+  await client.request('GET', '/version', { signal })
+  await client.request('GET', '/version', { signal })
+  t.is(reads, 2)
+  client.close()
+})
+
+test('credentials that cannot be read for a while leave those of before in use', async (t) => {
+  const fake = await startFakeKubernetes(t)
+  let nowMs = 0
+  let broken = false
+  const access: ClusterAccess = {
+    ...fake.access,
+    credentials: async () => {
+      if (broken) throw new Error('the volume is being remounted')
+      return { ca: undefined, cert: undefined, key: undefined, token: 'good' }
+    },
+  }
+  const client = createKubernetesClient(access, { clock: { monotonicMs: () => nowMs } })
+  await client.request('GET', '/version', { signal })
+  broken = true
+  nowMs = 60_000
+  await client.request('GET', '/version', { signal })
+  t.is(fake.seen.at(-1)?.authorization, 'Bearer good')
+  client.close()
+})
+
+test('the token goes only to a server whose certificate verifies, and a new CA is picked up', async (t) => {
+  const authority = await createAuthority('right')
+  const wrong = await createAuthority('wrong')
+  const fake = await startFakeKubernetes(
+    t,
+    await authority.issue({ commonName: 'api', hosts: ['127.0.0.1'], use: ['server'] }),
+  )
+  let nowMs = 0
+  let ca = wrong.cert
+  const access: ClusterAccess = {
+    ...fake.access,
+    credentials: async () => ({ ca, cert: undefined, key: undefined, token: 'secret' }),
+  }
+  const client = createKubernetesClient(access, { clock: { monotonicMs: () => nowMs } })
+  await t.throwsAsync(client.request('GET', '/version', { signal }), {
+    code: 'ERR_KUBERNETES_UNAVAILABLE',
+  })
+  t.deepEqual(fake.seen, [])
+  ca = authority.cert
+  nowMs = 60_000
+  await client.request('GET', '/version', { signal })
+  t.is(fake.seen.length, 1)
+  client.close()
+})
+
+test('a token review passes token and audience, and gives user, groups and extra as they came', async (t) => {
+  const { fake, client } = await open(t)
+  fake.reviewToken = (spec) => {
+    t.deepEqual(spec, { token: 'abc', audiences: ['latchkey'] })
+    return {
+      authenticated: true,
+      audiences: ['latchkey', 'other'],
+      user: {
+        username: 'system:serviceaccount:shop:web',
+        uid: 'u1',
+        groups: ['g1', 'g2'],
+        extra: { 'authentication.kubernetes.io/pod-name': ['web-0'] },
+      },
+    }
+  }
+  t.deepEqual(await reviewToken(client, { token: 'abc', audience: 'latchkey' }, signal), {
+    audiences: ['latchkey', 'other'],
+    user: {
+      username: 'system:serviceaccount:shop:web',
+      uid: 'u1',
+      groups: ['g1', 'g2'],
+      extra: { 'authentication.kubernetes.io/pod-name': ['web-0'] },
+    },
+  })
+  fake.reviewToken = () => ({ authenticated: false, error: 'expired' })
+  t.is(await reviewToken(client, { token: 'abc', audience: 'latchkey' }, signal), undefined)
+  fake.reviewToken = () => ({})
+  t.is(await reviewToken(client, { token: 'abc', audience: 'latchkey' }, signal), undefined)
+})
+
+test('an access review asks with user, uid, groups and extra verbatim, and only allowed counts', async (t) => {
+  const { fake, client } = await open(t)
+  const user = {
+    username: 'system:serviceaccount:shop:web',
+    uid: 'u1',
+    groups: ['g1'],
+    extra: { 'example.org/k': ['a', 'b'] },
+  }
+  const question = { user, verb: 'mount', resource: 'secrets', namespace: 'shop', name: 'vault:db' }
+  fake.allow = (spec) => {
+    t.deepEqual(spec, {
+      user: user.username,
+      uid: 'u1',
+      groups: ['g1'],
+      extra: { 'example.org/k': ['a', 'b'] },
+      resourceAttributes: {
+        verb: 'mount',
+        group: '',
+        version: 'v1',
+        resource: 'secrets',
+        namespace: 'shop',
+        name: 'vault:db',
+      },
+    })
+    return true
+  }
+  t.true(await reviewAccess(client, question, signal))
+  fake.allow = () => false
+  t.false(await reviewAccess(client, question, signal))
+  fake.fault = () => 500
+  await t.throwsAsync(reviewAccess(client, question, signal), {
+    code: 'ERR_KUBERNETES_UNAVAILABLE',
+  })
+})

@@ -1,0 +1,268 @@
+import type { ExecutionContext } from 'ava'
+import * as http from 'node:http'
+import * as https from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClusterAccess } from '../../src/clients/kubernetes-access.ts'
+
+/** An API object. */
+export interface FakeObject {
+  readonly metadata: { readonly name: string; readonly [field: string]: unknown }
+  readonly [field: string]: unknown
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** A request that the fake has seen. */
+export interface SeenRequest {
+  readonly method: string
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly body: Json
+  readonly authorization: string | undefined
+}
+
+/**
+ * A Kubernetes API server as far as this project's client needs one, over real HTTP on loopback:
+ * collections with list (paged), get, create, watch (with bookmarks and history), TokenReview and
+ * SubjectAccessReview, answered by functions that a test may replace.
+ */
+export class FakeKubernetes {
+  /** Answers TokenReviews: `status` of the answer. */
+  reviewToken: (spec: Json) => Json = () => ({ authenticated: false })
+  /** Answers SubjectAccessReviews. */
+  allow: (spec: Json) => boolean = () => false
+  /** Called before each request is answered; what it returns is the status to fail with. */
+  fault: (request: SeenRequest) => number | 'hang' | undefined = () => undefined
+  readonly seen: SeenRequest[] = []
+  #version = 100
+  #oldest = 0
+  readonly #objects = new Map<string, Map<string, FakeObject>>()
+  #history: { readonly version: number; readonly path: string; readonly event: Json }[] = []
+  readonly #watches = new Set<{
+    readonly path: string
+    readonly send: (event: Json) => void
+    readonly end: () => void
+  }>()
+  readonly #server: http.Server
+  #url = ''
+
+  constructor(tls?: https.ServerOptions) {
+    const handler = (request: http.IncomingMessage, response: http.ServerResponse): void => {
+      this.#handle(request, response).catch(() => response.destroy())
+    }
+    this.#server = tls === undefined ? http.createServer(handler) : https.createServer(tls, handler)
+  }
+
+  get url(): string {
+    return this.#url
+  }
+
+  get access(): ClusterAccess {
+    return {
+      server: new URL(this.#url),
+      serverName: undefined,
+      credentials: async () => ({
+        ca: undefined,
+        cert: undefined,
+        key: undefined,
+        token: 'broker',
+      }),
+    }
+  }
+
+  /** Listens; on the same port again after {@link FakeKubernetes.stop}. */
+  async start(): Promise<void> {
+    const port = this.#url === '' ? 0 : Number(new URL(this.#url).port)
+    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve))
+    const { port: bound } = this.#server.address() as AddressInfo
+    this.#url = `${this.#server instanceof https.Server ? 'https' : 'http'}://127.0.0.1:${bound}`
+  }
+
+  /** Goes down, as a process does that is killed: every connection breaks. */
+  async stop(): Promise<void> {
+    await new Promise((resolve) => {
+      this.#server.close(resolve)
+      this.#server.closeAllConnections()
+    })
+  }
+
+  /** Creates or replaces an object of the collection at `path`; returns its resource version. */
+  put(path: string, object: FakeObject): number {
+    const collection = this.#objects.get(path) ?? new Map<string, FakeObject>()
+    this.#objects.set(path, collection)
+    const former = collection.get(object.metadata.name)
+    const version = (this.#version += 1)
+    const stored = {
+      ...object,
+      metadata: {
+        uid: former?.metadata['uid'] ?? `uid-${object.metadata.name}-${version}`,
+        namespace: /namespaces\/([^/]+)\//.exec(path)?.[1],
+        ...object.metadata,
+        resourceVersion: String(version),
+      },
+    }
+    collection.set(object.metadata.name, stored)
+    this.#emit(path, { type: former === undefined ? 'ADDED' : 'MODIFIED', object: stored })
+    return version
+  }
+
+  remove(path: string, name: string): void {
+    const object = this.#objects.get(path)?.get(name)
+    if (object === undefined) return
+    this.#objects.get(path)?.delete(name)
+    const version = (this.#version += 1)
+    const metadata = { ...object.metadata, resourceVersion: String(version) }
+    this.#emit(path, { type: 'DELETED', object: { ...object, metadata } })
+  }
+
+  /** Forgets the past, as etcd does when it is compacted: watches from before get 410. */
+  compact(): void {
+    this.#version += 1
+    this.#oldest = this.#version
+    this.#history = []
+  }
+
+  /** Ends every watch, as the server does when their time is over. */
+  endWatches(): void {
+    for (const watch of [...this.#watches]) watch.end()
+  }
+
+  get watches(): readonly string[] {
+    return [...this.#watches].map(({ path }) => path).sort()
+  }
+
+  /** Requests of this method to paths that contain `part`. */
+  asked(method: string, part: string): readonly SeenRequest[] {
+    return this.seen.filter((it) => it.method === method && it.path.includes(part))
+  }
+
+  #emit(path: string, event: Json): void {
+    this.#history.push({ version: this.#version, path, event })
+    for (const watch of this.#watches) if (covers(watch.path, path)) watch.send(event)
+  }
+
+  async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '', this.#url)
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const text = Buffer.concat(chunks).toString()
+    const seen: SeenRequest = {
+      method: request.method ?? '',
+      path: url.pathname,
+      query: url.searchParams,
+      body: (text === '' ? {} : JSON.parse(text)) as Json,
+      authorization: request.headers.authorization,
+    }
+    this.seen.push(seen)
+    const fault = this.fault(seen)
+    if (fault === 'hang') {
+      await new Promise((resolve) => response.on('close', resolve))
+      return
+    }
+    if (fault !== undefined) answer(response, fault, { kind: 'Status', code: fault })
+    else if (seen.query.get('watch') === 'true')
+      this.#watch(seen, { response, accept: request.headers.accept ?? '' })
+    else this.#answer(seen, response)
+  }
+
+  #answer({ method, path, body, query }: SeenRequest, response: http.ServerResponse): void {
+    const spec = body['spec'] as Json
+    if (path.endsWith('/tokenreviews')) answer(response, 201, { status: this.reviewToken(spec) })
+    else if (path.endsWith('/subjectaccessreviews')) {
+      answer(response, 201, { status: { allowed: this.allow(spec) } })
+    } else if (path === '/readyz' || path === '/version') answer(response, 200, {})
+    else if (method === 'POST') {
+      const metadata = body['metadata'] as Json
+      const generated = metadata['generateName']
+      const name = typeof generated === 'string' ? `${generated}${this.#version}` : metadata['name']
+      this.put(path, { ...body, metadata: { ...metadata, name: name as string } })
+      answer(response, 201, body)
+    } else if (this.#isCollection(path)) this.#list(path, { query, response })
+    else {
+      const name = path.slice(path.lastIndexOf('/') + 1)
+      const object = this.#objects.get(path.slice(0, path.lastIndexOf('/')))?.get(name)
+      if (object === undefined) answer(response, 404, { kind: 'Status', code: 404 })
+      else answer(response, 200, object)
+    }
+  }
+
+  #isCollection(path: string): boolean {
+    return /\/(secrets|pods|serviceaccounts|events|roles|rolebindings|clusterroles|clusterrolebindings)$/.test(
+      path,
+    )
+  }
+
+  #list(
+    path: string,
+    { query, response }: { query: URLSearchParams; response: http.ServerResponse },
+  ): void {
+    const all = [...this.#objects]
+      .filter(([at]) => covers(path, at))
+      .flatMap(([, collection]) => [...collection.values()])
+    const from = Number(query.get('continue') ?? '0')
+    const limit = Number(query.get('limit') ?? all.length)
+    const more = from + limit < all.length
+    answer(response, 200, {
+      metadata: {
+        resourceVersion: String(this.#version),
+        continue: more ? String(from + limit) : '',
+      },
+      items: all.slice(from, from + limit),
+    })
+  }
+
+  #watch(
+    seen: SeenRequest,
+    { response, accept }: { response: http.ServerResponse; accept: string },
+  ): void {
+    const from = Number(seen.query.get('resourceVersion'))
+    response.writeHead(200, { 'content-type': 'application/json' })
+    if (from < this.#oldest) {
+      response.end(`${JSON.stringify({ type: 'ERROR', object: { kind: 'Status', code: 410 } })}\n`)
+      return
+    }
+    const send = (event: Json): void => {
+      const { kind, apiVersion, metadata } = event['object'] as Json
+      const object = accept.includes('as=PartialObjectMetadata')
+        ? { kind, apiVersion, metadata }
+        : event['object']
+      response.write(`${JSON.stringify({ ...event, object })}\n`)
+    }
+    send({ type: 'BOOKMARK', object: { metadata: { resourceVersion: String(from) } } })
+    for (const { version, path, event } of this.#history) {
+      if (version > from && covers(seen.path, path)) send(event)
+    }
+    const end = (): void => {
+      this.#watches.delete(watch)
+      response.end()
+    }
+    const watch = { path: seen.path, send, end }
+    this.#watches.add(watch)
+    response.on('close', () => this.#watches.delete(watch))
+  }
+}
+
+/** Whether a watch of `path` sees the collection at `at`: its own, or all namespaces'. */
+function covers(path: string, at: string): boolean {
+  return path === at || path === at.replace(/namespaces\/[^/]+\//, '')
+}
+
+function answer(response: http.ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body))
+}
+
+/** A started fake that is stopped after the test. */
+export async function startFakeKubernetes(
+  t: ExecutionContext,
+  tls?: https.ServerOptions,
+): Promise<FakeKubernetes> {
+  const fake = new FakeKubernetes(tls)
+  await fake.start()
+  t.teardown(async () => {
+    await fake.stop().catch(() => undefined)
+    await sleep(0)
+  })
+  return fake
+}
