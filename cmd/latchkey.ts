@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../src/base/exit-code.ts'
 import { completionCommand } from './latchkey/completion.ts'
+import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { keepOutOfCore } from './keep-out-of-core.ts'
@@ -14,6 +15,7 @@ const program: Command = new Command('latchkey')
   .description('Secrets that stay where they belong: encryption at rest, and secrets as files.')
   .version(version, '-V, --version', 'print the version')
   .helpCommand('help [command]', 'show what a command does')
+  .addCommand(devCommand())
   .addCommand(keysCommand())
   .addCommand(doctorCommand())
   .addCommand(completionCommand(() => program))
