@@ -1,0 +1,59 @@
+import type { SecretBytes } from '../../base/secret.ts'
+import type { AnchoredDirectory } from './anchored-directory.ts'
+import type { FileOperations } from './file-operations.ts'
+import { applyAccess, readFoundFile } from './files.ts'
+import type { SetFile } from './generation.ts'
+import type { Manifest } from './manifest.ts'
+
+/** How a wanted set differs from the one that is published. */
+export interface Difference {
+  /** The entries of the plan of which any file is new, other or gone. */
+  readonly entries: ReadonlySet<number>
+  /** Files whose content is right and whose mode or group is not. */
+  readonly access: readonly SetFile[]
+}
+
+/** Compares content byte by byte with what is on disk, not with what was written once. */
+export function compareWithPublished(
+  published: { readonly generation: AnchoredDirectory; readonly manifest: Manifest },
+  files: readonly SetFile[],
+  operations: FileOperations,
+): Difference {
+  const entries = new Set<number>()
+  const access: SetFile[] = []
+  const before = new Map(published.manifest.files.map((file) => [file.name, file]))
+  for (const file of files) {
+    const known = before.get(file.name)
+    before.delete(file.name)
+    using found = readFoundFile(published.generation, file.name, operations)
+    if (known === undefined || found === undefined || !sameBytes(found.bytes, file.bytes)) {
+      entries.add(file.entry)
+    } else if (known.entry !== file.entry) {
+      entries.add(file.entry).add(known.entry)
+    } else if (found.mode !== file.mode || (file.group !== undefined && found.gid !== file.group)) {
+      access.push(file)
+    }
+  }
+  for (const gone of before.values()) entries.add(gone.entry)
+  return { entries, access }
+}
+
+/** Gives files back their mode and group. */
+export function repairAccess(
+  generation: AnchoredDirectory,
+  files: readonly SetFile[],
+  operations: FileOperations,
+): void {
+  for (const file of files) {
+    const fd = operations.openFile(generation.at(file.name), 'read')
+    try {
+      applyAccess(fd, file, operations)
+    } finally {
+      operations.close(fd)
+    }
+  }
+}
+
+function sameBytes(a: SecretBytes, b: SecretBytes): boolean {
+  return Buffer.compare(a.expose(), b.expose()) === 0
+}

@@ -1,0 +1,246 @@
+import { LatchkeyError, isLatchkeyError } from '../../base/errors.ts'
+import type { AnchoredDirectory } from './anchored-directory.ts'
+import { compareWithPublished, repairAccess } from './compare.ts'
+import { fileError } from './file-error.ts'
+import type { FileOperations } from './file-operations.ts'
+import { readFoundFile, removeName, removeTree } from './files.ts'
+import type { Access } from './files.ts'
+import {
+  directoryMode,
+  generationName,
+  generationNumbers,
+  manifestOf,
+  publishedNumber,
+  writeGeneration,
+} from './generation.ts'
+import type { SetFile } from './generation.ts'
+import { removeOtherNames, repairNames, switchTo, temporaryLink } from './links.ts'
+import type { Manifest } from './manifest.ts'
+import { openTarget } from './walk.ts'
+import type { TargetPlace } from './walk.ts'
+
+/** What a publication came to. */
+export interface Publication {
+  /** Whether a new generation was switched to. */
+  readonly published: boolean
+  /** The entries whose files changed; empty when nothing was published, or nothing but other modes. */
+  readonly changed: ReadonlySet<number>
+  /** Whether something was put right that nobody but the sidecar should have touched. */
+  readonly repaired: boolean
+}
+
+/** A target directory and what it is for. */
+export interface PublisherOptions extends TargetPlace {
+  /** Digest of the plan; a generation made for another plan is replaced and never adopted. */
+  readonly plan: string
+  readonly operations: FileOperations
+}
+
+/**
+ * Publishes sets of files in one directory, as Kubernetes' AtomicWriter lays them out:
+ *
+ * ```
+ * ..gen-7/            a generation: its files, ..version, ..set
+ * ..data -> ..gen-7   renamed into place: the one atomic step
+ * password -> ..data/password
+ * ..version -> ..data/..version
+ * ```
+ *
+ * A reader that resolves `..data` once sees one set. The generation before stays until
+ * {@link DirectoryPublisher.dropPrevious}, for readers that still hold it. There must be one
+ * publisher per directory at a time. Every method throws `ERR_DISK_FULL`, `ERR_READ_ONLY`,
+ * `ERR_TARGET_UNSAFE`, `ERR_TARGET_OWNER` or `ERR_IO`, and then the set that was published still is.
+ */
+export class DirectoryPublisher {
+  readonly #options: PublisherOptions
+
+  constructor(options: PublisherOptions) {
+    this.#options = options
+  }
+
+  /** Path of the directory as the containers see it. */
+  get path(): string {
+    return this.#options.path
+  }
+
+  /**
+   * Takes over what an earlier process published: clears the leavings of a crash, repairs the links
+   * and returns the manifest, or `undefined` when there is no set of this plan that is whole.
+   */
+  adopt(): Manifest | undefined {
+    return this.#guard(() => {
+      using directory = openTarget(this.#options, { operations: this.#options.operations })
+      if (directory === undefined) return undefined
+      const number = publishedNumber(directory, this.#options.operations)
+      this.#sweep(directory, [number])
+      using published = this.#open(directory)
+      if (published === undefined) return undefined
+      const whole = published.manifest.files.every(({ name, size }) => {
+        const facts = published.generation.lstat(name)
+        return facts?.kind === 'file' && facts.size === size
+      })
+      if (!whole) return undefined
+      const names = published.manifest.files.map(({ name }) => name)
+      repairNames(directory, names, this.#options.operations)
+      removeOtherNames(directory, names, this.#options.operations)
+      return published.manifest
+    })
+  }
+
+  /** The published files of an entry, to carry over into the next set. The caller wipes them. */
+  carryOver(entry: number, access: Access): readonly SetFile[] {
+    return this.#guard(() => {
+      const { operations } = this.#options
+      using directory = openTarget(this.#options, { operations })
+      using published = directory && this.#open(directory)
+      if (published === undefined) return []
+      const { generation, manifest } = published
+      return manifest.files
+        .filter((file) => file.entry === entry)
+        .flatMap(({ name }) => {
+          const found = readFoundFile(generation, name, operations)
+          return found === undefined ? [] : [{ ...access, name, bytes: found.bytes, entry }]
+        })
+    })
+  }
+
+  /** Makes the directory hold exactly `files`. */
+  publish(files: readonly SetFile[]): Publication {
+    return this.#guard(() => {
+      const { operations, plan } = this.#options
+      const create = directoryMode(files)
+      using directory = openTarget(this.#options, { operations, create })
+      if (directory === undefined) throw new LatchkeyError('ERR_IO', 'the directory is gone')
+      const names = files.map(({ name }) => name)
+      const difference = this.#compare(directory, files)
+      if (difference?.entries.size === 0) {
+        const renamed = repairNames(directory, names, operations)
+        removeOtherNames(directory, names, operations)
+        const repaired = renamed || difference.repaired
+        return { published: false, changed: difference.entries, repaired }
+      }
+      const current = publishedNumber(directory, operations)
+      const number = (generationNumbers(directory.list()).at(-1) ?? 0) + 1
+      this.#write(directory, { number, plan, files }, current)
+      switchTo(directory, number, operations)
+      repairNames(directory, names, operations)
+      removeOtherNames(directory, names, operations)
+      this.#sweep(directory, [number, current])
+      const changed = difference?.entries ?? new Set(files.map(({ entry }) => entry))
+      return { published: true, changed, repaired: false }
+    })
+  }
+
+  /**
+   * Takes the files called `names` away from every generation and from sight: after a set without
+   * them was published, so that the one before gives them to nobody, and also when no set can be
+   * published, since it needs no space.
+   */
+  withdraw(names: readonly string[]): void {
+    this.#guard(() => {
+      const { operations } = this.#options
+      using directory = openTarget(this.#options, { operations })
+      if (directory === undefined) return
+      const published = publishedNumber(directory, operations)
+      for (const number of generationNumbers(directory.list())) {
+        using generation = openOwn(directory, number)
+        if (generation === undefined) continue
+        for (const name of names) removeName(generation, name, operations)
+        if (number === published) removeOtherNames(directory, generation.list(), operations)
+        generation.sync()
+      }
+    })
+  }
+
+  /** Removes every generation but the published one. */
+  dropPrevious(): void {
+    this.#guard(() => {
+      const { operations } = this.#options
+      using directory = openTarget(this.#options, { operations })
+      if (directory === undefined) return
+      this.#sweep(directory, [publishedNumber(directory, operations)])
+    })
+  }
+
+  #write(
+    directory: AnchoredDirectory,
+    set: { readonly number: number; readonly plan: string; readonly files: readonly SetFile[] },
+    current: number | undefined,
+  ): void {
+    const { operations } = this.#options
+    try {
+      writeGeneration(directory, set, operations)
+    } catch (error) {
+      if (!isLatchkeyError(fileError(error, this.path), 'ERR_DISK_FULL')) throw error
+      // Readers of the generation before the current one lose their grace before the new set is lost.
+      this.#sweep(directory, [current])
+      writeGeneration(directory, set, operations)
+    }
+  }
+
+  #compare(
+    directory: AnchoredDirectory,
+    files: readonly SetFile[],
+  ): { readonly entries: ReadonlySet<number>; readonly repaired: boolean } | undefined {
+    const { operations } = this.#options
+    using published = this.#open(directory)
+    if (published === undefined) return undefined
+    const { entries, access } = compareWithPublished(published, files, operations)
+    if (entries.size > 0) return { entries, repaired: false }
+    const mode = directoryMode(files)
+    const widened = published.generation.stat().mode !== mode
+    if (widened) published.generation.chmod(mode)
+    repairAccess(published.generation, access, operations)
+    return { entries, repaired: widened || access.length > 0 }
+  }
+
+  /** Opens the published generation, if it is one of this plan. */
+  #open(directory: AnchoredDirectory): OpenGeneration | undefined {
+    const { operations, plan } = this.#options
+    const number = publishedNumber(directory, operations)
+    using opened = new DisposableStack()
+    const generation = opened.use(number === undefined ? undefined : openOwn(directory, number))
+    const manifest = generation && manifestOf(generation, operations)
+    if (generation === undefined || manifest?.plan !== plan) return undefined
+    const kept = opened.move()
+    return {
+      generation,
+      manifest,
+      [Symbol.dispose]: () => {
+        kept.dispose()
+      },
+    }
+  }
+
+  /** Removes every generation whose number is not in `keep`, and what a crash left. */
+  #sweep(directory: AnchoredDirectory, keep: readonly (number | undefined)[]): void {
+    const { operations } = this.#options
+    for (const number of generationNumbers(directory.list())) {
+      if (!keep.includes(number)) removeTree(directory, generationName(number), operations)
+    }
+    removeTree(directory, temporaryLink, operations)
+  }
+
+  #guard<T>(action: () => T): T {
+    try {
+      return action()
+    } catch (error) {
+      throw fileError(error, this.path)
+    }
+  }
+}
+
+interface OpenGeneration extends Disposable {
+  readonly generation: AnchoredDirectory
+  readonly manifest: Manifest
+}
+
+/** Opens a generation; a link or file under its name is none of ours and counts as absent. */
+function openOwn(directory: AnchoredDirectory, number: number): AnchoredDirectory | undefined {
+  try {
+    return directory.openChild(generationName(number))
+  } catch (error) {
+    if (isLatchkeyError(error, 'ERR_TARGET_UNSAFE')) return undefined
+    throw error
+  }
+}

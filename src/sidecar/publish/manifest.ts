@@ -1,0 +1,59 @@
+import { fromUtf8, utf8 } from '../../base/bytes.ts'
+
+/** Name of the manifest in a generation. */
+export const manifestName = '..set'
+
+/** What a generation says of itself, so that a restarted sidecar can adopt it. */
+export interface Manifest {
+  /** Digest of the plan it was made for. */
+  readonly plan: string
+  readonly files: readonly ManifestFile[]
+}
+
+/** One file of a generation. */
+export interface ManifestFile {
+  readonly name: string
+  /** Index in the plan of the entry that it belongs to. */
+  readonly entry: number
+  /** Length in bytes. */
+  readonly size: number
+}
+
+/** The manifest as bytes: JSON, `{"format":1,"plan":…,"files":[["name",entry,size],…]}`. */
+export function printManifest(manifest: Manifest): Uint8Array {
+  const files = manifest.files.map(({ name, entry, size }) => [name, entry, size])
+  return utf8(`${JSON.stringify({ format: 1, plan: manifest.plan, files })}\n`)
+}
+
+/** Inverse of {@link printManifest}; `undefined` for anything that it would not print. */
+export function readManifest(bytes: Uint8Array): Manifest | undefined {
+  const document = parseJson(fromUtf8(bytes) ?? '')
+  if (!isRecord(document) || document['format'] !== 1) return undefined
+  const { plan, files } = document
+  if (typeof plan !== 'string' || !Array.isArray(files)) return undefined
+  const read = files.map(readFile)
+  return read.every((file) => file !== undefined) ? { plan, files: read } : undefined
+}
+
+function readFile(file: unknown): ManifestFile | undefined {
+  if (!Array.isArray(file) || file.length !== 3) return undefined
+  const [name, entry, size] = file as readonly unknown[]
+  if (typeof name !== 'string' || !isCount(entry) || !isCount(size)) return undefined
+  return /^[^/\0]{1,255}$/.test(name) && !name.startsWith('..') ? { name, entry, size } : undefined
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
