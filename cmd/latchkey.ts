@@ -6,6 +6,7 @@ import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { keepOutOfCore } from './keep-out-of-core.ts'
+import { secretCommand } from './latchkey/secret.ts'
 import { reportError } from './report-error.ts'
 import { version } from './version.ts'
 
@@ -18,6 +19,7 @@ const program: Command = new Command('latchkey')
   .addCommand(devCommand())
   .addCommand(keysCommand())
   .addCommand(doctorCommand())
+  .addCommand(secretCommand())
   .addCommand(completionCommand(() => program))
 
 /** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */

@@ -6,6 +6,8 @@ export const exitCodes = { done: 0, failed: 1, usage: 2, wouldLoseData: 3 } as c
 const special: Partial<Record<ErrorCode, number>> = {
   ERR_USAGE: exitCodes.usage,
   ERR_CONFIG_INVALID: exitCodes.usage,
+  ERR_SECRET_NAME: exitCodes.usage,
+  ERR_SECRET_KEY: exitCodes.usage,
   ERR_WOULD_LOSE_DATA: exitCodes.wouldLoseData,
   ERR_KEYRING_EXISTS: exitCodes.wouldLoseData,
 }
