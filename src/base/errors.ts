@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'ERR_KEYRING_FORKED'
   | 'ERR_KEYRING_CONFLICT'
   | 'ERR_KEYRING_UNSAFE'
+  | 'ERR_KEYRING_FULL'
   | 'ERR_HIGH_WATER_INVALID'
   // keys
   | 'ERR_KEY_UNKNOWN'
@@ -42,8 +43,6 @@ export type ErrorCode =
   | 'ERR_ANNOTATION_UNKNOWN'
   | 'ERR_PLAINTEXT_SIZE'
   // backup
-  | 'ERR_BACKUP_INVALID'
-  | 'ERR_BACKUP_NEWER_FORMAT'
   | 'ERR_BACKUP_PASSPHRASE'
   // sockets
   | 'ERR_SOCKET_PATH'

@@ -1,17 +1,19 @@
 import { fromBase64Url } from '../base/bytes.ts'
-import { maxAncestors } from './lineage.ts'
+import { digestPattern, isGeneration, keyringIdPattern, maxAncestors } from './lineage.ts'
 import { keyStates, parseKeyId } from './key.ts'
 import type { DocumentBody, KeyRecord, Slot } from './document.ts'
 import type { SlotParams } from './root.ts'
 
-const idPattern = /^[A-Za-z0-9_-]{21}[AQgw]$/
+const slotIdPattern = keyringIdPattern
 const timePattern = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$/
-const digestPattern = /^sha256:[0-9a-f]{64}$/
 const typePattern = /^[a-z][a-z0-9-]{0,31}$/
 const paramPattern = /^[a-z][A-Za-z0-9]{0,31}$/
 const printablePattern = /^[\x20-\x7e]{0,1024}$/
-const maxSlots = 16
-const maxKeys = 4096
+/** Most slots that a document holds. */
+export const maxSlots = 16
+
+/** Most keys that a document holds, tombstones included. */
+export const maxKeys = 4096
 
 /** What a cluster id looks like: 1 to 63 letters, digits, `.`, `_`, `-`, first and last a letter or digit. */
 export const clusterIdPattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/
@@ -48,8 +50,11 @@ function readBody(value: unknown): DocumentBody {
   if (count('staged') > 1) throw new Flaw('has more than one staged key')
   const slots = list(body['slots'], 'slots', maxSlots).map(readSlot)
   if (slots.length === 0) throw new Flaw('has no slots')
+  if (new Set(slots.map((slot) => slot.id)).size !== slots.length) {
+    throw new Flaw('has two slots of one id')
+  }
   return {
-    keyringId: text(body['keyringId'], 'keyringId', idPattern),
+    keyringId: text(body['keyringId'], 'keyringId', keyringIdPattern),
     clusterId: text(body['clusterId'], 'clusterId', clusterIdPattern),
     generation: generation(body['generation']),
     createdAt: text(body['createdAt'], 'createdAt', timePattern),
@@ -65,7 +70,7 @@ function readSlot(value: unknown, index: number): Slot {
   const at = `slots[${index}]`
   const slot = object(value, at, ['id', 'type', 'createdAt', 'params', 'wrapped'])
   return {
-    id: text(slot['id'], `${at}.id`, idPattern),
+    id: text(slot['id'], `${at}.id`, slotIdPattern),
     type: text(slot['type'], `${at}.type`, typePattern),
     createdAt: text(slot['createdAt'], `${at}.createdAt`, timePattern),
     params: readParams(slot['params'], `${at}.params`),
@@ -134,9 +139,7 @@ function text(value: unknown, at: string, pattern: RegExp): string {
 }
 
 function generation(value: unknown): number {
-  if (Number.isSafeInteger(value) && typeof value === 'number') {
-    if (value >= 1 && value <= 9_999_999_999) return value
-  }
+  if (typeof value === 'number' && isGeneration(value)) return value
   throw new Flaw('has a bad generation')
 }
 

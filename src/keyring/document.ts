@@ -10,7 +10,7 @@ export type DocumentKind = 'keyring' | 'backup'
 /** The document format that this release reads and writes; see FORMAT.md. */
 export const documentFormat = 1
 
-/** Largest document in bytes. */
+/** Largest document in bytes, of this format and of any later one. */
 export const maxDocumentBytes = 4 * 1024 * 1024
 
 /** One way into the keyring: its key, wrapped under one root. */
@@ -92,11 +92,14 @@ export function encodeDocument(covered: Uint8Array, mac: Uint8Array): Uint8Array
  * Takes a document apart and checks its form, not its MAC. What is accepted re-encodes to the same
  * bytes.
  *
+ * Backups fail with the same codes as keyrings; the messages say which of the two it was.
+ *
  * @throws `ERR_KEYRING_TORN` when it was cut short, `ERR_KEYRING_NEWER_FORMAT`,
  * `ERR_KEYRING_FOREIGN` when it is no Latchkey document or one of the other kind,
  * `ERR_KEYRING_EDITED` when it is complete but not as Latchkey writes it.
  */
 export function parseDocument(bytes: Uint8Array, kind: DocumentKind): ParsedDocument {
+  if (bytes.byteLength > maxDocumentBytes) throw edited(kind, 'is larger than any that was written')
   const { text, lineLength, headerLength } = parseHeader(bytes, kind)
   const coveredLength = headerLength + lineLength + 1
   const expected = coveredLength + macCharacters + 1
@@ -132,7 +135,10 @@ function parseHeader(
   const match = headerPattern.exec(end === -1 ? '' : first)
   if (match === null) {
     throw new LatchkeyError('ERR_KEYRING_FOREIGN', `this file is not a Latchkey ${kind}`, {
-      hint: `name the ${kind} that Latchkey wrote, or restore one from a backup`,
+      hint:
+        kind === 'keyring'
+          ? 'remove it if it does not belong here; if the keyring is lost, restore a backup with "latchkey keys restore"'
+          : 'name the file that "latchkey keys backup" wrote',
     })
   }
   const [, foundKind, version, length] = match
@@ -143,8 +149,8 @@ function parseHeader(
       {
         hint:
           foundKind === 'backup'
-            ? 'use "latchkey keys restore --from" to make a keyring of a backup'
-            : 'use "latchkey keys backup" to make a backup of a keyring',
+            ? 'take it out of the keyring directory; "latchkey keys restore --from" makes a keyring of a backup'
+            : 'name the file that "latchkey keys backup" wrote',
       },
     )
   }
@@ -155,7 +161,6 @@ function parseHeader(
       { hint: 'run the release that wrote it, or a later one; nothing was changed' },
     )
   }
-  if (bytes.byteLength > maxDocumentBytes) throw edited(kind, 'is larger than any that was written')
   // Latin-1 keeps one character a byte, so offsets in text are offsets in bytes.
   return {
     text: Buffer.from(bytes).toString('latin1'),
@@ -164,19 +169,29 @@ function parseHeader(
   }
 }
 
+const tornHints: Readonly<Record<DocumentKind, string>> = {
+  keyring:
+    'remove it, and the one before it, which is kept beside it, is current again; if there is none, restore a backup with "latchkey keys restore"',
+  backup: 'copy it again from where it was made, or use another backup',
+}
+
+const editedHints: Readonly<Record<DocumentKind, string>> = {
+  keyring:
+    'put the unaltered file back from a copy, or restore a backup to a new directory with "latchkey keys restore"',
+  backup: 'copy it again from where it was made, or use another backup',
+}
+
 function torn(kind: DocumentKind): LatchkeyError {
   return new LatchkeyError(
     'ERR_KEYRING_TORN',
     `the ${kind} is cut short: it was not written whole`,
-    {
-      hint: 'the generation before it is kept beside it; if that is not there either, use a backup and "latchkey keys restore"',
-    },
+    { hint: tornHints[kind] },
   )
 }
 
 function edited(kind: DocumentKind, what: string): LatchkeyError {
   return new LatchkeyError('ERR_KEYRING_EDITED', `the ${kind} was edited or damaged: it ${what}`, {
-    hint: 'put the unaltered file back from a copy, or use a backup and "latchkey keys restore"',
+    hint: editedHints[kind],
   })
 }
 

@@ -3,6 +3,20 @@ import { LatchkeyError } from '../base/errors.ts'
 /** How many ancestors a document and a high-water mark remember. */
 export const maxAncestors = 64
 
+/** Largest generation: ten digits. */
+export const maxGeneration = 9_999_999_999
+
+/** What a keyring id looks like: 16 bytes in base64url. */
+export const keyringIdPattern = /^[A-Za-z0-9_-]{21}[AQgw]$/
+
+/** What a document's digest looks like. */
+export const digestPattern = /^sha256:[0-9a-f]{64}$/
+
+/** Whether `value` can be the generation of a keyring. */
+export function isGeneration(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= maxGeneration
+}
+
 /** A point in a keyring's history: enough to tell a successor from an older copy and from a fork. */
 export interface LineageMark {
   readonly keyringId: string

@@ -6,8 +6,16 @@ import { frameKeyBytes, openFrame, sealFrame } from '../base/frame.ts'
 import type { RandomBytes } from '../base/random.ts'
 import { SecretBytes } from '../base/secret.ts'
 import type { DocumentBody, DocumentKind, ParsedDocument, Slot } from './document.ts'
-import { encodeCovered, encodeDocument, macMismatch } from './document.ts'
+import {
+  encodeCovered,
+  encodeDocument,
+  macMismatch,
+  maxDocumentBytes,
+  parseDocument,
+} from './document.ts'
+import { maxKeys, maxSlots } from './document-body.ts'
 import type { KeyInfo } from './key.ts'
+import { maxGeneration } from './lineage.ts'
 import type { RootKey } from './root.ts'
 
 /**
@@ -23,12 +31,18 @@ export interface MakeDeps {
   readonly now: () => number
 }
 
-/** Opens the first slot that any of `roots` fits. */
+/**
+ * Opens the first slot that any of `roots` fits. A slot that cannot be asked, or is damaged, keeps
+ * no other from being tried: any one way in is enough.
+ *
+ * @throws `ERR_ROOT_UNAVAILABLE`, `ERR_ROOT_INVALID`, `ERR_ROOT_WRONG`.
+ */
 export async function unwrapKeyringKey(
   body: DocumentBody,
   options: { readonly kind: DocumentKind; readonly roots: readonly RootKey[] },
 ): Promise<KeyringKey> {
-  let unavailable: unknown
+  let unavailable: LatchkeyError | undefined
+  let invalid: LatchkeyError | undefined
   for (const root of options.roots) {
     for (const slot of body.slots.filter(({ type }) => type === root.type)) {
       try {
@@ -36,17 +50,23 @@ export async function unwrapKeyringKey(
         if (key?.byteLength === frameKeyBytes) return key
         key?.[Symbol.dispose]()
       } catch (error) {
-        if (!isLatchkeyError(error, 'ERR_ROOT_UNAVAILABLE')) throw error
-        unavailable = error
+        if (isLatchkeyError(error, 'ERR_ROOT_UNAVAILABLE')) unavailable ??= error
+        else if (isLatchkeyError(error, 'ERR_ROOT_INVALID')) invalid ??= error
+        else throw error
       }
     }
   }
-  if (unavailable !== undefined) throw unavailable as Error
-  const types = [...new Set(body.slots.map(({ type }) => type))].join(', ')
-  throw new LatchkeyError(
+  throw unavailable ?? invalid ?? wrongRoot(body, options.kind)
+}
+
+function wrongRoot(body: DocumentBody, kind: DocumentKind): LatchkeyError {
+  const types = body.slots.map(({ type }) => type).join(', ')
+  return new LatchkeyError(
     'ERR_ROOT_WRONG',
-    `the given root opens none of the ${options.kind}'s ${body.slots.length} slot(s) (${types})`,
-    { hint: 'name the root that it was made or last rewrapped with' },
+    `the given root opens none of the ${kind}'s ${body.slots.length} slot(s) (${types})`,
+    {
+      hint: `name a root that this ${kind} was made with, or that was added since; if this is one, the ${kind} was altered: put an unaltered copy back`,
+    },
   )
 }
 
@@ -73,13 +93,39 @@ export async function wrapKeyringKey(
   return slots
 }
 
-/** Encodes `body` and adds its MAC. */
+/**
+ * Encodes `body` and adds its MAC. What is returned can be read back: a document that no release
+ * reads would lose every key in it.
+ *
+ * @throws `ERR_KEYRING_FULL` when a limit of the format is reached.
+ */
 export function sealDocument(
   body: DocumentBody,
   options: { readonly kind: DocumentKind; readonly key: KeyringKey },
 ): Uint8Array {
+  checkLimits(body)
   const covered = encodeCovered(options.kind, body)
-  return encodeDocument(covered, macOf(covered, { body, key: options.key }))
+  const bytes = encodeDocument(covered, macOf(covered, { body, key: options.key }))
+  if (bytes.byteLength > maxDocumentBytes) throw full(`${maxDocumentBytes} bytes`)
+  try {
+    parseDocument(bytes, options.kind)
+  } catch (error) {
+    throw new TypeError('the new document does not follow its own format', { cause: error })
+  }
+  return bytes
+}
+
+function checkLimits(body: DocumentBody): void {
+  if (body.slots.length > maxSlots) {
+    throw full(`${maxSlots} slots`, 'replace its roots with "latchkey keys rewrap --new-root"')
+  }
+  if (body.keys.length > maxKeys) throw full(`${maxKeys} keys, destroyed ones included`)
+  if (body.generation > maxGeneration) throw full(`${maxGeneration} generations`)
+}
+
+function full(limit: string, hint?: string): LatchkeyError {
+  const message = `a keyring has at most ${limit}; nothing was changed`
+  return new LatchkeyError('ERR_KEYRING_FULL', message, hint === undefined ? {} : { hint })
 }
 
 /** Throws `ERR_KEYRING_EDITED` unless the document's MAC is that of its bytes. */

@@ -4,7 +4,7 @@ import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
 import { frameKeyBytes, openFrame, sealFrame } from '../../base/frame.ts'
 import type { RandomBytes } from '../../base/random.ts'
 import { SecretBytes } from '../../base/secret.ts'
-import type { RootKey } from '../root.ts'
+import type { RootKey, SlotParams } from '../root.ts'
 
 const saltBytes = 16
 
@@ -30,7 +30,8 @@ export function fileRoot(key: SecretBytes, deps: { readonly random: RandomBytes 
       return { params: { salt: toBase64Url(salt) }, wrapped }
     },
     unwrap: async (slot, context) => {
-      const salt = readSalt(slot.params['salt'])
+      requireParams(slot.params, ['salt'])
+      const salt = readSalt(slot.params)
       using wrapping = derive(salt)
       try {
         return openFrame(slot.wrapped, { key: wrapping, associatedData: context })
@@ -43,10 +44,22 @@ export function fileRoot(key: SecretBytes, deps: { readonly random: RandomBytes 
 }
 
 /** A slot's salt. Throws `ERR_ROOT_INVALID` unless it is 16 bytes in base64url. */
-export function readSalt(value: unknown): Uint8Array {
+export function readSalt(params: SlotParams): Uint8Array {
+  const value = params['salt']
   const salt = typeof value === 'string' ? fromBase64Url(value) : undefined
   if (salt?.byteLength === saltBytes) return salt
-  throw new LatchkeyError('ERR_ROOT_INVALID', "the slot's salt is not 16 bytes in base64url", {
+  throw damaged("the slot's salt is not 16 bytes in base64url")
+}
+
+/** Throws `ERR_ROOT_INVALID` unless a slot has these parameters and no others. */
+export function requireParams(params: SlotParams, names: readonly string[]): void {
+  const unknown = Object.keys(params).find((name) => !names.includes(name))
+  if (unknown !== undefined) throw damaged(`the slot has an unknown parameter, ${unknown}`)
+}
+
+/** `ERR_ROOT_INVALID` for a slot whose parameters are none of ours. */
+export function damaged(message: string): LatchkeyError {
+  return new LatchkeyError('ERR_ROOT_INVALID', message, {
     hint: 'the keyring was edited or damaged: put an unaltered copy back',
   })
 }

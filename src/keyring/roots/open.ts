@@ -1,13 +1,13 @@
-import * as fs from 'node:fs/promises'
-import { createReadStream } from 'node:fs'
+import { read as readCallback } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { concat } from '../../base/bytes.ts'
+import { promisify } from 'node:util'
 import { LatchkeyError } from '../../base/errors.ts'
 import { frameKeyBytes } from '../../base/frame.ts'
 import type { RandomBytes } from '../../base/random.ts'
 import { SecretBytes } from '../../base/secret.ts'
-import { createFile, type Disk } from '../../clients/disk.ts'
-import { readGuardedFile } from '../../clients/guarded-file.ts'
+import type { Disk } from '../../clients/disk.ts'
+import { readGuardedFile, readUpTo } from '../../clients/guarded-file.ts'
 import type { RootKey } from '../root.ts'
 import { parseRootSpec, type RootSpec } from './spec.ts'
 
@@ -26,6 +26,7 @@ export interface RootDeps {
 }
 
 const maxPassphraseBytes = 4096
+const readFrom = promisify(readCallback)
 
 /**
  * Opens the root that a `--root` names; see {@link parseRootSpec}. With `create`, a root file that
@@ -47,15 +48,16 @@ export async function openRoot(
   }
   const path = pathOf(spec, deps)
   if (options.create === true && spec.from === 'path') {
-    using fresh = SecretBytes.take(deps.random(frameKeyBytes))
-    await fs.mkdir(resolve(path, '..'), { recursive: true, mode: 0o700 })
-    await createUnlessThere(path, fresh, deps)
+    const { createRootFile } = await import('./root-file.ts')
+    await createRootFile(path, deps)
   }
   const bytes = await readSecretFile(path, spec, { deps, maxBytes: 4096 })
   if (bytes.byteLength !== frameKeyBytes) {
+    const found = bytes.byteLength
+    bytes[Symbol.dispose]()
     throw new LatchkeyError(
       'ERR_ROOT_INVALID',
-      `the root file ${path} has ${bytes.byteLength} bytes, expected ${frameKeyBytes}`,
+      `the root file ${path} has ${found} bytes, expected ${frameKeyBytes}`,
       { hint: 'name the file that "latchkey keys init" made; it holds 32 raw bytes' },
     )
   }
@@ -64,7 +66,8 @@ export async function openRoot(
 }
 
 /**
- * Reads a passphrase: all of the file or descriptor but one trailing line feed.
+ * Reads a passphrase: all of the file or descriptor, up to 4096 bytes, but one line end, LF or
+ * CRLF, at its end.
  *
  * @throws as {@link openRoot}.
  */
@@ -74,20 +77,13 @@ export async function readPassphrase(spec: RootSpec, deps: RootDeps): Promise<Se
       ? await readDescriptor(spec.descriptor)
       : await readSecretFile(pathOf(spec, deps), spec, { deps, maxBytes: maxPassphraseBytes })
   const bytes = read.expose()
-  const end = bytes.at(-1) === 0x0a ? bytes.byteLength - 1 : bytes.byteLength
-  const trimmed = bytes.subarray(0, bytes[end - 1] === 0x0d ? end - 1 : end)
-  if (trimmed.byteLength === 0) {
-    throw new LatchkeyError('ERR_ROOT_INVALID', 'the passphrase is empty')
+  const lineEnd = bytes.at(-1) !== 0x0a ? 0 : bytes.at(-2) === 0x0d ? 2 : 1
+  if (bytes.byteLength > lineEnd) {
+    return SecretBytes.copyOf(bytes.subarray(0, bytes.byteLength - lineEnd))
   }
-  return SecretBytes.copyOf(trimmed)
-}
-
-async function createUnlessThere(path: string, key: SecretBytes, deps: RootDeps): Promise<void> {
-  const there = await fs.lstat(path).then(
-    () => true,
-    () => false,
-  )
-  if (!there) await createFile(path, key.expose(), { ...deps, mode: 0o400 })
+  throw new LatchkeyError('ERR_ROOT_INVALID', 'the passphrase is empty', {
+    hint: 'put a long random one into its file, as in: openssl rand -base64 24',
+  })
 }
 
 function pathOf(spec: RootSpec, deps: RootDeps): string {
@@ -113,17 +109,25 @@ async function readSecretFile(
     title,
     code: 'ERR_ROOT_UNSAFE',
     maxBytes: options.maxBytes,
+    oversizeCode: 'ERR_ROOT_INVALID',
   })
   if (bytes === undefined) {
     throw new LatchkeyError('ERR_ROOT_NOT_FOUND', `there is no file ${path}`, {
       hint: 'name the root that the keyring was made with',
     })
   }
-  const { mode } = await fs.stat(path)
-  if (spec.type === 'passphrase' && spec.from === 'path' && (mode & 0o044) !== 0) {
+  const secret = SecretBytes.take(bytes)
+  const mode =
+    spec.from === 'path'
+      ? await stat(path).then(
+          ({ mode }) => mode,
+          () => 0,
+        )
+      : 0
+  if (spec.type === 'passphrase' && (mode & 0o044) !== 0) {
     options.deps.warn(`${title} ${path} can be read by others: chmod 0600 ${path}`)
   }
-  return SecretBytes.take(bytes)
+  return secret
 }
 
 /**
@@ -137,27 +141,22 @@ function forbiddenMode(spec: RootSpec): number {
 }
 
 async function readDescriptor(descriptor: number): Promise<SecretBytes> {
-  const chunks: Uint8Array[] = []
-  let length = 0
+  let bytes: Uint8Array | undefined
   try {
-    for await (const chunk of createReadStream('', { fd: descriptor, autoClose: false })) {
-      const bytes = chunk as Uint8Array
-      chunks.push(bytes)
-      length += bytes.byteLength
-      if (length > maxPassphraseBytes) break
-    }
+    bytes = await readUpTo(maxPassphraseBytes, {
+      expectedBytes: 255,
+      read: async (into) => (await readFrom(descriptor, into, 0, into.byteLength, null)).bytesRead,
+    })
   } catch (error) {
     throw new LatchkeyError('ERR_ROOT_NOT_FOUND', `descriptor ${descriptor} cannot be read`, {
       hint: `open it, as in: --root passphrase:fd:${descriptor} ${descriptor}<passphrase-file`,
       cause: error,
     })
   }
-  const joined = SecretBytes.take(concat(chunks))
-  for (const chunk of chunks) chunk.fill(0)
-  if (length <= maxPassphraseBytes) return joined
-  joined[Symbol.dispose]()
+  if (bytes !== undefined) return SecretBytes.take(bytes)
   throw new LatchkeyError(
     'ERR_ROOT_INVALID',
     `the passphrase has more than ${maxPassphraseBytes} bytes`,
+    { hint: 'name the file or descriptor that holds the passphrase and nothing else' },
   )
 }

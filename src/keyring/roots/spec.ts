@@ -25,12 +25,24 @@ export function parseRootSpec(text: string): RootSpec {
   if (rest === '') {
     throw new LatchkeyError('ERR_USAGE', `the root "${type}:" names nothing`, { hint: forms })
   }
+  if (rest.includes('\0')) {
+    throw new LatchkeyError('ERR_USAGE', `the root "${type}:" has a NUL in its path`)
+  }
   if (rest.startsWith('credential:')) {
     const name = rest.slice('credential:'.length)
     if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name)) return { type, from: 'credential', name }
-    throw new LatchkeyError('ERR_USAGE', 'the name of the credential is not one that systemd takes')
+    throw new LatchkeyError(
+      'ERR_USAGE',
+      'the name of the credential is not one that systemd takes',
+      { hint: 'use letters, digits, ".", "_" and "-", as in LoadCredential=NAME:PATH' },
+    )
   }
-  if (type === 'passphrase' && rest.startsWith('fd:')) {
+  if (rest.startsWith('fd:')) {
+    if (type === 'file') {
+      throw new LatchkeyError('ERR_USAGE', 'a root file cannot be given by descriptor', {
+        hint: `${forms}; for a file that is really named so write file:./fd:…`,
+      })
+    }
     const descriptor = /^fd:([0-9]{1,5})$/.exec(rest)?.[1]
     if (descriptor !== undefined)
       return { type, from: 'descriptor', descriptor: Number(descriptor) }
