@@ -1,6 +1,8 @@
+import { timingSafeEqual } from 'node:crypto'
 import { rfc3339 } from '../base/clock.ts'
+import { LatchkeyError } from '../base/errors.ts'
 import type { DocumentBody, KeyRecord } from './document.ts'
-import type { NextDocument } from './generations.ts'
+import { requireKind, type NextDocument } from './generations.ts'
 import type { KeyInfo, KeyState } from './key.ts'
 import type { Keyring } from './keyring.ts'
 import { maxAncestors } from './lineage.ts'
@@ -16,9 +18,11 @@ export interface Adoption {
 /**
  * Merges `other` into `local`: every key that either can decrypt with, the result can decrypt with.
  * `local`'s active key stays the active one; a key that is in both gets the state that needs it
- * more; a key destroyed in one and alive in the other comes back as retired, since nobody can know
- * here whether the other copy's cluster still needs it. The generation goes above both, and both
+ * more; a key destroyed in `local` and alive in `other` comes back as superseded where `other`
+ * counts on it, and as retired where it does not. The generation goes above both, and both
  * histories count as ancestors, so that nodes on either side accept the result.
+ *
+ * @throws `ERR_WOULD_LOSE_DATA` when one id stands for two keys.
  */
 export function adoptKeyring(
   local: Keyring,
@@ -28,6 +32,7 @@ export function adoptKeyring(
     readonly minGeneration?: number
   },
 ): Adoption {
+  requireKind(local, 'keyring')
   const at = rfc3339(deps.now())
   const key = local.keyringKey()
   const gained: KeyInfo[] = []
@@ -42,6 +47,7 @@ export function adoptKeyring(
   const merged = local.keys.map((mine): KeyRecord => {
     const theirs = other.find(mine.id)
     if (theirs === undefined) return mine
+    requireSameKey(local, other, mine.id)
     const state = mergedState(mine.state, theirs.state)
     const changedAt = state === mine.state ? mine.changedAt : at
     if (mine.wrapped === undefined && theirs.wrapped !== undefined) {
@@ -73,13 +79,23 @@ function infoOf({ id, clusterId, state, createdAt, changedAt }: KeyRecord): KeyI
 
 function mergedState(mine: KeyState, theirs: KeyState): KeyState {
   if (mine === theirs || mine === 'active') return mine
-  if (mine === 'destroyed' || theirs === 'destroyed') {
-    // A staged key that one side gave up was never used to encrypt there, and may be here.
-    return mine === 'destroyed' ? 'retired' : mine
-  }
   const inUse = (state: KeyState): boolean => state === 'active' || state === 'superseded'
   if (inUse(mine) || inUse(theirs)) return 'superseded'
-  return 'retired'
+  // A staged key that one side gave up was never used to encrypt there, and may be here.
+  return theirs === 'destroyed' ? mine : 'retired'
+}
+
+/** Ids are random, so this happens only to keyrings that were made by hand; one key would be lost. */
+function requireSameKey(local: Keyring, other: Keyring, id: string): void {
+  const [mine, theirs] = [local.find(id), other.find(id)]
+  if (mine?.clusterId === theirs?.clusterId) {
+    if (mine?.wrapped === undefined || theirs?.wrapped === undefined) return
+    const [ours, foreign] = [local.live(id).material, other.live(id).material]
+    if (timingSafeEqual(ours.expose(), foreign.expose())) return
+  }
+  throw new LatchkeyError('ERR_WOULD_LOSE_DATA', `${id} is another key in each of the keyrings`, {
+    hint: 'one of them was not made by Latchkey: keep both, and use each for its own cluster',
+  })
 }
 
 /** Both histories, newest first from each in turn, so that neither is cut off by the other's length. */

@@ -59,6 +59,7 @@ export function amendKeyring(
   change: { readonly keys?: readonly KeyRecord[]; readonly slots?: readonly Slot[] },
   deps: MakeDeps,
 ): NextDocument {
+  requireKind(current, 'keyring')
   const body: DocumentBody = {
     ...current.body,
     generation: current.generation + 1,
@@ -77,6 +78,7 @@ export async function addRoots(
   roots: readonly RootKey[],
   deps: MakeDeps,
 ): Promise<NextDocument> {
+  requireKind(current, 'keyring')
   const key = current.keyringKey()
   const added = await wrapKeyringKey(key, { kind: 'keyring', body: current.body, roots, deps })
   return amendKeyring(current, { slots: [...current.slots, ...added] }, deps)
@@ -92,6 +94,7 @@ export async function replaceRoots(
   roots: readonly RootKey[],
   deps: MakeDeps,
 ): Promise<NextDocument> {
+  requireKind(current, 'keyring')
   return sealFresh(
     {
       kind: 'keyring',
@@ -118,6 +121,7 @@ export async function sealBackup(
   roots: readonly RootKey[],
   deps: MakeDeps,
 ): Promise<Uint8Array> {
+  requireKind(current, 'keyring')
   const body = {
     ...current.body,
     createdAt: rfc3339(deps.now()),
@@ -135,12 +139,21 @@ export async function restoreBackup(
   roots: readonly RootKey[],
   deps: MakeDeps & { readonly minGeneration?: number },
 ): Promise<NextDocument> {
+  requireKind(backup, 'backup')
   const body = {
     ...backup.body,
     generation: Math.max(backup.generation + 1, deps.minGeneration ?? 1),
     createdAt: rfc3339(deps.now()),
   }
   return sealFresh({ kind: 'keyring', body, keys: contentsOf(backup) }, roots, deps)
+}
+
+/**
+ * Throws `TypeError` unless `keyring` was opened as what it is used for: an amended backup would be
+ * a document that no root opens.
+ */
+export function requireKind(keyring: Keyring, kind: DocumentKind): void {
+  if (keyring.kind !== kind) throw new TypeError(`expected a ${kind}, got a ${keyring.kind}`)
 }
 
 function contentsOf(keyring: Keyring): Contents['keys'] {

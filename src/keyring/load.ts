@@ -1,9 +1,9 @@
-import { LatchkeyError } from '../base/errors.ts'
+import { isLatchkeyError, LatchkeyError } from '../base/errors.ts'
 import { parseDocument } from './document.ts'
 import { Keyring } from './keyring.ts'
 import { checkLineage, type LineageMark } from './lineage.ts'
 import type { RootKey } from './root.ts'
-import type { KeyringStore } from './store.ts'
+import type { KeyringStore, StoredDocument } from './store.ts'
 
 /** An opened keyring, and the store's revision that it came from, which the next one replaces. */
 export interface LoadedKeyring {
@@ -36,13 +36,25 @@ export async function loadRevision(
 ): Promise<LoadedKeyring> {
   const stored = await store.load()
   if (stored === undefined) throw missing(store, options.mark)
-  const keyring = await Keyring.open(stored.bytes, { roots: options.roots })
+  const keyring = await open(stored, options.roots)
   try {
     checkLineage(keyring, options.mark)
     return { keyring, revision: stored.revision }
   } catch (error) {
     keyring[Symbol.dispose]()
     throw error
+  }
+}
+
+/** Opens a stored document; what is wrong with it names the place, so that its remedy can be followed. */
+async function open(stored: StoredDocument, roots: readonly RootKey[]): Promise<Keyring> {
+  try {
+    return await Keyring.open(stored.bytes, { roots })
+  } catch (error) {
+    if (!isLatchkeyError(error) || !error.code.startsWith('ERR_KEYRING_')) throw error
+    throw new LatchkeyError(error.code, `${stored.location}: ${error.message}`, {
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
   }
 }
 

@@ -23,8 +23,10 @@ export interface KeyringStore {
    * whenever it is interrupted, either the old or the new document is current.
    *
    * @throws `ERR_KEYRING_CONFLICT` when somebody else published first (reload and decide again),
-   * `ERR_KEYRING_EXISTS` when `replaces` is undefined and a document is there, `ERR_DISK_FULL` and
-   * `ERR_IO` when it could not be written; the old document is then still current.
+   * `ERR_KEYRING_EXISTS` when `replaces` is undefined and a document is there, `ERR_KEYRING_UNSAFE`
+   * as {@link KeyringStore.load}, `ERR_DISK_FULL` and `ERR_IO` when it could not be written. The old
+   * document is then still current, with one exception that the message tells: the new one is
+   * current, but could not be made to survive a power cut.
    */
   publish(bytes: Uint8Array, options: { readonly replaces: number | undefined }): Promise<void>
 
@@ -37,11 +39,18 @@ export interface KeyringStore {
   /**
    * The newest keyring that this node has accepted, or `undefined` when it has accepted none.
    *
-   * @throws `ERR_HIGH_WATER_INVALID` when the record is there but unreadable.
+   * @throws `ERR_HIGH_WATER_INVALID` when the record is there but unreadable, `ERR_KEYRING_UNSAFE`
+   * when others may write it, `ERR_IO`.
    */
   highWater(): Promise<LineageMark | undefined>
 
-  /** Records `mark` durably as accepted by this node. Throws `ERR_DISK_FULL` or `ERR_IO`. */
+  /**
+   * Records `mark` durably as accepted by this node, unless what is recorded descends from it
+   * already. When it returns, the document that was read before is durable too, so a service does
+   * this before it encrypts with what it has loaded.
+   *
+   * @throws `ERR_DISK_FULL`, `ERR_IO`, and as {@link KeyringStore.highWater}.
+   */
   raiseHighWater(mark: LineageMark): Promise<void>
 }
 
@@ -50,4 +59,6 @@ export interface StoredDocument {
   /** The store's own counter, for compare-and-swap; says nothing of the keyring's generation. */
   readonly revision: number
   readonly bytes: Uint8Array
+  /** Where exactly this one is, for messages: a file or an etcd key. */
+  readonly location: string
 }
