@@ -1,6 +1,6 @@
 import { concat, fromUtf8, lengthPrefixed, utf8 } from '../base/bytes.ts'
 import { LatchkeyError } from '../base/errors.ts'
-import { openFrame, sealFrame } from '../base/frame.ts'
+import { frameOverhead, openFrame, sealFrame } from '../base/frame.ts'
 import type { RandomBytes } from '../base/random.ts'
 import type { SecretBytes } from '../base/secret.ts'
 import { parseKeyId, type LiveKey } from './key.ts'
@@ -9,7 +9,7 @@ import { parseKeyId, type LiveKey } from './key.ts'
  * Largest plaintext, in bytes, that a KMS v2 envelope takes: the API server refuses ciphertexts of
  * more than 1024 bytes (kmsv2/envelope.go, `encryptedDEKSourceMaxSize`) and always sends 32.
  */
-export const maxPlaintextBytes = 1024 - 41
+export const maxPlaintextBytes = 1024 - frameOverhead
 
 /**
  * Largest plaintext for KMS v1, which puts no bound of its own on ciphertexts; the API server sends
@@ -18,6 +18,8 @@ export const maxPlaintextBytes = 1024 - 41
 export const maxPlaintextV1Bytes = 4096
 
 const v1Version = 0x01
+const bindingV2 = binding('latchkey/envelope')
+const bindingV1 = binding('latchkey/envelope-v1beta1')
 
 /**
  * Wraps a DEK seed for KMS v2. Layout: one AEAD frame (`base/frame.ts`), nothing else, since every
@@ -32,7 +34,7 @@ export function sealEnvelope(
   checkSize(plaintext, maxPlaintextBytes)
   return sealFrame(plaintext, {
     key: options.key.material,
-    associatedData: associatedData('latchkey/envelope', options.key),
+    associatedData: bindingV2(options.key),
     random: options.random,
   })
 }
@@ -47,9 +49,10 @@ export function openEnvelope(
   ciphertext: Uint8Array,
   options: { readonly key: LiveKey },
 ): SecretBytes {
+  if (ciphertext.byteLength > maxPlaintextBytes + frameOverhead) throw invalid()
   return openFrame(ciphertext, {
     key: options.key.material,
-    associatedData: associatedData('latchkey/envelope', options.key),
+    associatedData: bindingV2(options.key),
   })
 }
 
@@ -67,7 +70,7 @@ export function sealEnvelopeV1(
   const keyId = utf8(options.key.info.id)
   const frame = sealFrame(plaintext, {
     key: options.key.material,
-    associatedData: associatedData('latchkey/envelope-v1beta1', options.key),
+    associatedData: bindingV1(options.key),
     random: options.random,
   })
   return concat([Uint8Array.of(v1Version, keyId.byteLength), keyId, frame])
@@ -88,7 +91,7 @@ export function splitEnvelopeV1(ciphertext: Uint8Array): {
   }
   const keyId = length === undefined ? undefined : fromUtf8(ciphertext.subarray(2, 2 + length))
   if (length === undefined || keyId === undefined || parseKeyId(keyId) === undefined) {
-    throw new LatchkeyError('ERR_CIPHERTEXT_INVALID', 'ciphertext cannot be opened')
+    throw invalid()
   }
   return { keyId, frame: ciphertext.subarray(2 + length) }
 }
@@ -104,15 +107,24 @@ export function openEnvelopeV1(
   options: { readonly key: (keyId: string) => LiveKey },
 ): SecretBytes {
   const { keyId, frame } = splitEnvelopeV1(ciphertext)
+  if (frame.byteLength > maxPlaintextV1Bytes + frameOverhead) throw invalid()
   const key = options.key(keyId)
   return openFrame(frame, {
     key: key.material,
-    associatedData: associatedData('latchkey/envelope-v1beta1', key),
+    associatedData: bindingV1(key),
   })
 }
 
-function associatedData(purpose: string, { info }: LiveKey): Uint8Array {
-  return lengthPrefixed([purpose, '1', info.clusterId, info.id])
+/** Associated data for `purpose`, made once for each key: making it costs more than the encryption. */
+function binding(purpose: string): (key: LiveKey) => Uint8Array {
+  const made = new WeakMap<LiveKey['info'], Uint8Array>()
+  return ({ info }) => {
+    const known = made.get(info)
+    if (known !== undefined) return known
+    const fresh = lengthPrefixed([purpose, '1', info.clusterId, info.id])
+    made.set(info, fresh)
+    return fresh
+  }
 }
 
 function checkSize(plaintext: Uint8Array, maxBytes: number): void {
@@ -121,4 +133,8 @@ function checkSize(plaintext: Uint8Array, maxBytes: number): void {
     'ERR_PLAINTEXT_SIZE',
     `plaintext has ${plaintext.byteLength} bytes, expected 1 to ${maxBytes}`,
   )
+}
+
+function invalid(): LatchkeyError {
+  return new LatchkeyError('ERR_CIPHERTEXT_INVALID', 'ciphertext cannot be opened')
 }
