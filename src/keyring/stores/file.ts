@@ -5,20 +5,32 @@ import type { RandomBytes } from '../../base/random.ts'
 import {
   createFile,
   diskError,
+  makeDirectories,
   replaceFile,
   temporaryPrefix,
   type Disk,
 } from '../../clients/disk.ts'
 import { checkGuard, readGuardedFile, type Guard } from '../../clients/guarded-file.ts'
 import { maxDocumentBytes } from '../document.ts'
+import type { LineageMark } from '../lineage.ts'
 import type { KeyringStore, StoredDocument } from '../store.ts'
 import { encodeHighWater, parseHighWater } from './high-water.ts'
 
 const documentPattern = /^keyring\.([0-9]{10})$/
+const maxRevision = 9_999_999_999
 /** Revisions kept on disk: the current one and the one before it. */
 const keptRevisions = 2
-const recheckMs = 30_000
 const staleTemporaryMs = 3_600_000
+
+/** What a {@link fileStore} needs. */
+export interface FileStoreDeps {
+  readonly disk: Disk
+  readonly random: RandomBytes
+  /** The process's user; what root or this user owns is trusted. */
+  readonly uid: number
+  /** How often a watcher looks even when nothing was announced, in milliseconds. Default 30000. */
+  readonly recheckMs?: number
+}
 
 /**
  * A keyring in a directory, for exactly one control plane.
@@ -29,21 +41,27 @@ const staleTemporaryMs = 3_600_000
  * number is taken: that is the compare-and-swap, without a lock that a crash could leave behind.
  * No step of it makes the old revision unreadable.
  */
-export function fileStore(
-  directory: string,
-  deps: { readonly disk: Disk; readonly random: RandomBytes; readonly uid: number },
-): KeyringStore {
+export function fileStore(directory: string, deps: FileStoreDeps): KeyringStore {
   const guard = (title: string): Guard => ({
     uid: deps.uid,
     forbiddenMode: 0o022,
     title,
     code: 'ERR_KEYRING_UNSAFE',
     maxBytes: maxDocumentBytes,
+    oversizeCode: 'ERR_KEYRING_EDITED',
   })
   const write = { disk: deps.disk, random: deps.random, mode: 0o600 }
   const pathOf = (revision: number): string =>
     `${directory}/keyring.${String(revision).padStart(10, '0')}`
   const highWaterPath = `${directory}/high-water`
+
+  const checkDirectory = async (): Promise<void> => {
+    try {
+      checkGuard(await fs.stat(directory), directory, guard('keyring directory'))
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw diskError(error, directory)
+    }
+  }
 
   const revisions = async (): Promise<readonly number[]> => {
     const names = await listDirectory(directory)
@@ -54,15 +72,36 @@ export function fileStore(
   }
 
   const load = async (): Promise<StoredDocument | undefined> => {
+    await checkDirectory()
     // A revision may be superseded and removed between listing and reading: look again.
     for (let attempt = 0; attempt < 5; attempt += 1) {
       const [revision] = await revisions()
       if (revision === undefined) return undefined
-      checkGuard(await fs.stat(directory), directory, guard('keyring directory'))
-      const bytes = await readGuardedFile(pathOf(revision), guard('keyring'))
-      if (bytes !== undefined) return { revision, bytes }
+      const path = pathOf(revision)
+      const bytes = await readGuardedFile(path, guard('keyring'))
+      if (bytes !== undefined) return { revision, bytes, location: path }
     }
-    throw new LatchkeyError('ERR_BUSY', `the keyring in ${directory} changes too fast to be read`)
+    throw new LatchkeyError('ERR_BUSY', `the keyring in ${directory} changes too fast to be read`, {
+      hint: 'try again',
+    })
+  }
+
+  const publish = async (bytes: Uint8Array, replaces: number | undefined): Promise<void> => {
+    const lost = (): LatchkeyError =>
+      replaces === undefined ? exists(directory) : conflict(directory)
+    if (replaces === undefined) await makeDirectories(directory, { disk: deps.disk, mode: 0o700 })
+    await checkDirectory()
+    const [current] = await revisions()
+    if (current !== replaces) throw lost()
+    const revision = (current ?? 0) + 1
+    if (revision > maxRevision) throw full(directory)
+    if (!(await createFile(pathOf(revision), bytes, write))) throw lost()
+    // Whoever slept before the link finds the number free again when others have published past it
+    // and tidied up. Theirs is the current one then, and ours has no effect.
+    const [latest] = await revisions().catch(() => [revision])
+    if (latest !== revision) throw lost()
+    // The new revision is published: failing to tidy must not look like a failed publication.
+    await tidy(revision).catch(() => undefined)
   }
 
   const tidy = async (current: number): Promise<void> => {
@@ -70,34 +109,34 @@ export function fileStore(
       .filter((revision) => revision < current)
       .slice(keptRevisions - 1)
     for (const revision of old) await deps.disk.unlink(pathOf(revision))
+    // Ages are told by the files' own times: this machine's clock may have jumped since.
+    const { mtimeMs: now } = await fs.stat(pathOf(current))
     for (const name of await listDirectory(directory)) {
       if (!name.startsWith(temporaryPrefix)) continue
       const { mtimeMs } = await fs.stat(`${directory}/${name}`)
-      if (Date.now() - mtimeMs > staleTemporaryMs) await deps.disk.unlink(`${directory}/${name}`)
+      if (now - mtimeMs > staleTemporaryMs) await deps.disk.unlink(`${directory}/${name}`)
     }
+  }
+
+  const highWater = async (): Promise<LineageMark | undefined> => {
+    const bytes = await readGuardedFile(highWaterPath, {
+      ...guard('high-water file'),
+      oversizeCode: 'ERR_HIGH_WATER_INVALID',
+    })
+    return bytes && parseHighWater(bytes, highWaterPath)
   }
 
   return {
     location: directory,
     load,
-    publish: async (bytes, { replaces }) => {
-      if (replaces === undefined) await makeDirectory(directory, deps.disk)
-      const [current] = await revisions()
-      if (replaces === undefined && current !== undefined) throw exists(directory)
-      if (current !== replaces) throw conflict(directory)
-      const revision = (current ?? 0) + 1
-      if (!(await createFile(pathOf(revision), bytes, write))) {
-        throw replaces === undefined ? exists(directory) : conflict(directory)
-      }
-      // The new revision is published: failing to tidy must not look like a failed publication.
-      await tidy(revision).catch(() => undefined)
+    publish: (bytes, { replaces }) => publish(bytes, replaces),
+    watch: (onChange, signal) => watchDirectory(directory, { onChange, signal, ...deps }),
+    highWater,
+    raiseHighWater: async (mark) => {
+      const former = await highWater()
+      if (former?.ancestors.includes(mark.digest) === true) return
+      await replaceFile(highWaterPath, encodeHighWater(mark), write)
     },
-    watch: (onChange, signal) => watchDirectory(directory, { onChange, signal }),
-    highWater: async () => {
-      const bytes = await readGuardedFile(highWaterPath, guard('high-water file'))
-      return bytes && parseHighWater(bytes, highWaterPath)
-    },
-    raiseHighWater: (mark) => replaceFile(highWaterPath, encodeHighWater(mark), write),
   }
 }
 
@@ -110,31 +149,22 @@ async function listDirectory(directory: string): Promise<readonly string[]> {
   }
 }
 
-async function makeDirectory(directory: string, disk: Disk): Promise<void> {
-  const parent = directory.slice(0, directory.lastIndexOf('/')) || '/'
-  try {
-    await disk.mkdir(directory, 0o700)
-    await disk.syncDirectory(parent)
-  } catch (error) {
-    if (systemCode(error) === 'EEXIST') return
-    if (systemCode(error) === 'ENOENT') {
-      await makeDirectory(parent, disk)
-      await makeDirectory(directory, disk)
-      return
-    }
-    throw diskError(error, directory)
-  }
-}
-
 async function watchDirectory(
   directory: string,
-  options: { readonly onChange: () => void; readonly signal: AbortSignal },
+  options: {
+    readonly onChange: () => void
+    readonly signal: AbortSignal
+    readonly recheckMs?: number
+  },
 ): Promise<void> {
-  const { onChange, signal } = options
+  const { signal } = options
   if (signal.aborted) return
+  const onChange = (): void => {
+    if (!signal.aborted) options.onChange()
+  }
   const watcher = watchFiles(directory, { depth: 0, ignoreInitial: true })
   // Watches can be lost (limits, overflows, a replaced directory): looking again now and then is cheap.
-  const timer = setInterval(onChange, recheckMs)
+  const timer = setInterval(onChange, options.recheckMs ?? 30_000)
   timer.unref()
   watcher.on('all', (_event, path) => {
     if (path.startsWith(`${directory}/keyring.`) || path === directory) onChange()
@@ -166,4 +196,10 @@ function conflict(directory: string): LatchkeyError {
     `the keyring in ${directory} was changed by somebody else meanwhile`,
     { hint: 'nothing was changed by this command: look with "latchkey keys list" and repeat it' },
   )
+}
+
+function full(directory: string): LatchkeyError {
+  return new LatchkeyError('ERR_KEYRING_FULL', `${directory} has no revision number left`, {
+    hint: `remove the file keyring.${maxRevision}, which Latchkey has not made, and put the newest keyring in its place under a lower number`,
+  })
 }
