@@ -1,0 +1,225 @@
+import { status } from '@grpc/grpc-js'
+import test, { type ExecutionContext } from 'ava'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bareConnection, echoing, grpcClient, preface, rawSession } from '../support/grpc-echo.ts'
+
+async function until(t: ExecutionContext, what: string, condition: () => boolean): Promise<void> {
+  for (let waited = 0; waited < 5000 && !condition(); waited += 10) await sleep(10)
+  t.true(condition(), what)
+}
+
+test('a call is answered, and its connection is counted', async (t) => {
+  const { connections, path } = await echoing(t)
+  const { say, client } = grpcClient(t, path)
+  t.is(await say('hello'), 'hello')
+  t.is(connections.size, 1)
+  client.close()
+  await until(t, 'the connection is gone', () => connections.size === 0)
+  t.is(connections.inFlight, 0)
+})
+
+test('connections without a complete HTTP/2 preface are cut after the handshake time', async (t) => {
+  const { path, turnedAway, connections } = await echoing(t, { handshakeMs: 150 })
+  const silent = bareConnection(t, path)
+  const half = bareConnection(t, path)
+  half.socket.write(preface.subarray(0, 20))
+  const noSettings = bareConnection(t, path)
+  noSettings.socket.write(preface.subarray(0, 24))
+  const complete = bareConnection(t, path)
+  complete.socket.write(preface)
+  await Promise.all([silent.closed, half.closed, noSettings.closed])
+  t.deepEqual(turnedAway, ['handshake', 'handshake', 'handshake'])
+  await until(t, 'only the complete one is left', () => connections.size === 1)
+  t.false(complete.socket.destroyed)
+})
+
+test('garbage ends its own connection only', async (t) => {
+  const { path } = await echoing(t)
+  const { say } = grpcClient(t, path)
+  t.is(await say('before'), 'before')
+  for (const garbage of [
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    Buffer.alloc(4096, 0xff),
+    Buffer.concat([preface, Buffer.alloc(4096, 0x41)]),
+    Buffer.concat([preface, Buffer.from([0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1])]),
+  ]) {
+    const { socket, closed } = bareConnection(t, path)
+    socket.write(garbage)
+    await closed
+  }
+  t.is(await say('after'), 'after')
+})
+
+test('a request that dribbles in is answered DEADLINE_EXCEEDED and its connection closed', async (t) => {
+  const { path, turnedAway, connections } = await echoing(t, { requestMs: 150 })
+  const good = grpcClient(t, path)
+  t.is(await good.say('a'), 'a')
+  const slow = rawSession(t, path)
+  const begun = slow.begin(Buffer.from([0, 0, 0, 0, 9, 1]))
+  const timer = setInterval(() => begun.stream.write('x'), 60)
+  t.teardown(() => {
+    clearInterval(timer)
+  })
+  t.is(await begun.status, String(status.DEADLINE_EXCEEDED))
+  clearInterval(timer)
+  await slow.closed
+  t.deepEqual(turnedAway, ['slow-request'])
+  t.is(await good.say('b'), 'b')
+  await until(t, 'only the good connection is left', () => connections.size === 1)
+  t.is(connections.inFlight, 0)
+})
+
+test('a message above the limit is RESOURCE_EXHAUSTED, one at the limit is not', async (t) => {
+  const { path } = await echoing(t, { maxMessageBytes: 1000 })
+  const { say } = grpcClient(t, path)
+  t.is(await say('x'.repeat(1000)), 'x'.repeat(1000))
+  t.like(await say('x'.repeat(1001)), { code: status.RESOURCE_EXHAUSTED })
+  t.like(await say('x'.repeat(1 << 20)), { code: status.RESOURCE_EXHAUSTED })
+  t.is(await say('x'), 'x')
+})
+
+test('a message that inflates above the limit is RESOURCE_EXHAUSTED', async (t) => {
+  const { gzipSync } = await import('node:zlib')
+  const { path } = await echoing(t, { maxMessageBytes: 1000 })
+  const bomb = gzipSync(Buffer.alloc(100_000))
+  t.true(bomb.byteLength < 1000)
+  const head = Buffer.from([1, 0, 0, 0, 0])
+  head.writeUInt32BE(bomb.byteLength, 1)
+  const { begin } = rawSession(t, path)
+  const { stream, status: code } = begin(Buffer.concat([head, bomb]), { 'grpc-encoding': 'gzip' })
+  stream.end()
+  t.is(await code, String(status.RESOURCE_EXHAUSTED))
+})
+
+test('more requests in flight than allowed are RESOURCE_EXHAUSTED', async (t) => {
+  const { path, release, turnedAway, connections } = await echoing(t, { maxInFlight: 2 })
+  const { say } = grpcClient(t, path)
+  const waiting = [say('wait'), say('wait')]
+  await until(t, 'both are in flight', () => release.length === 2)
+  t.deepEqual(await say('third'), {
+    code: status.RESOURCE_EXHAUSTED,
+    details: 'too many requests are in flight (ERR_BUSY)',
+  })
+  t.deepEqual(turnedAway, ['in-flight'])
+  for (const go of release) go()
+  t.deepEqual(await Promise.all(waiting), ['wait', 'wait'])
+  await until(t, 'none is in flight', () => connections.inFlight === 0)
+  t.is(await say('fourth'), 'fourth')
+})
+
+test('cancelled and abandoned requests are not counted for ever', async (t) => {
+  const { path, connections, release } = await echoing(t)
+  const cancelling = rawSession(t, path)
+  for (let n = 0; n < 50; n += 1) cancelling.begin(Buffer.from([0, 0, 0])).stream.close(8)
+  const vanishing = rawSession(t, path)
+  for (let n = 0; n < 50; n += 1) vanishing.begin(Buffer.from([0, 0, 0]))
+  await until(t, 'they arrived', () => connections.inFlight >= 50)
+  vanishing.session.destroy()
+  await until(t, 'none is left', () => connections.inFlight === 0)
+  const { say } = grpcClient(t, path)
+  const timedOut = await say('wait', 100)
+  t.like(timedOut, { code: status.DEADLINE_EXCEEDED })
+  await until(t, 'none is left', () => connections.inFlight === 0)
+  for (const go of release) go()
+  t.is(await say('hello'), 'hello')
+})
+
+test('of a thousand connections few are kept, and those in use are among them', async (t) => {
+  const { path, connections, turnedAway } = await echoing(t)
+  const good = grpcClient(t, path)
+  t.is(await good.say('a'), 'a')
+  for (let opened = 1; opened <= 1000; opened += 1) {
+    bareConnection(t, path).socket.write(preface)
+    // The listening socket's backlog is shorter than the flood.
+    if (opened % 100 !== 0) continue
+    await until(t, 'all are seen', () => turnedAway.length + connections.size === opened + 1)
+  }
+  t.is(connections.size, 64)
+  t.true(turnedAway.every((reason) => reason === 'evicted'))
+  t.is(await good.say('b'), 'b')
+  const late = grpcClient(t, path)
+  t.is(await late.say('c'), 'c')
+})
+
+test('when every connection is in use, one more is closed', async (t) => {
+  const { path, turnedAway } = await echoing(t, { maxConnections: 3 })
+  for (const name of ['a', 'b', 'c']) t.is(await grpcClient(t, path).say(name), name)
+  const extra = bareConnection(t, path)
+  await extra.closed
+  t.deepEqual(turnedAway, ['connections'])
+})
+
+test('idle connections are closed in good order, and clients do not notice', async (t) => {
+  const { path, connections } = await echoing(t, { idleMs: 150 })
+  const { say } = grpcClient(t, path)
+  t.is(await say('a'), 'a')
+  await until(t, 'it is closed', () => connections.size === 0)
+  t.is(await say('b'), 'b')
+})
+
+test('a peer that does not hang up after the good-bye is cut', async (t) => {
+  const { path, connections } = await echoing(t, { idleMs: 100 })
+  const { socket } = bareConnection(t, path)
+  socket.write(preface)
+  socket.allowHalfOpen = true
+  await until(t, 'it is there', () => connections.size === 1)
+  await until(t, 'it is cut', () => connections.size === 0)
+  t.pass()
+})
+
+test('a peer that stops reading is cut', async (t) => {
+  const { path, connections } = await echoing(t, { keepaliveMs: 100, keepaliveTimeoutMs: 100 })
+  const deaf = bareConnection(t, path)
+  deaf.socket.pause()
+  deaf.socket.write(preface)
+  await until(t, 'it is there', () => connections.size === 1)
+  await until(t, 'it is cut', () => connections.size === 0)
+  const { say } = grpcClient(t, path)
+  t.is(await say('hello'), 'hello')
+  await sleep(400)
+  t.is(connections.size, 1, 'one that answers pings stays')
+})
+
+test('draining answers what is in flight and then closes', async (t) => {
+  const { path, connections, release } = await echoing(t)
+  const { say } = grpcClient(t, path)
+  const answer = say('wait')
+  await until(t, 'it is in flight', () => release.length === 1)
+  const drained = connections.drain(5000)
+  setTimeout(() => release[0]?.(), 100)
+  t.is(await answer, 'wait')
+  t.deepEqual(await drained, { cut: 0 })
+  t.is(connections.size, 0)
+})
+
+test('draining ends after its grace, whatever peers do', async (t) => {
+  const { path, connections, release } = await echoing(t)
+  const { say } = grpcClient(t, path)
+  const answer = say('wait')
+  await until(t, 'it is in flight', () => release.length === 1)
+  const idle = bareConnection(t, path)
+  idle.socket.write(preface)
+  bareConnection(t, path)
+  await until(t, 'all are there', () => connections.size === 3)
+  const started = performance.now()
+  t.deepEqual(await connections.drain(300), { cut: 1 })
+  t.true(performance.now() - started < 2000)
+  t.like(await answer, { code: status.UNAVAILABLE })
+  await until(t, 'none is left', () => connections.size === 0)
+})
+
+test('who connects while draining is sent away without a failed call', async (t) => {
+  const { path, connections, release } = await echoing(t)
+  const busy = grpcClient(t, path)
+  const answer = busy.say('wait')
+  await until(t, 'it is in flight', () => release.length === 1)
+  const drained = connections.drain(2000)
+  const late = bareConnection(t, path)
+  late.socket.write(preface)
+  await late.closed
+  const goaway = late.received().indexOf(Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0]))
+  t.true(goaway >= 0, 'a GOAWAY frame with no error')
+  release[0]?.()
+  t.is(await answer, 'wait')
+  await drained
+})
