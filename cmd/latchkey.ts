@@ -5,6 +5,7 @@ import { completionCommand } from './latchkey/completion.ts'
 import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
 import { keysCommand } from './latchkey/keys.ts'
+import { lintCommand } from './latchkey/lint.ts'
 import { keepOutOfCore } from './keep-out-of-core.ts'
 import { secretCommand } from './latchkey/secret.ts'
 import { reportError } from './report-error.ts'
@@ -20,6 +21,7 @@ const program: Command = new Command('latchkey')
   .addCommand(keysCommand())
   .addCommand(doctorCommand())
   .addCommand(secretCommand())
+  .addCommand(lintCommand())
   .addCommand(completionCommand(() => program))
 
 /** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */

@@ -20,6 +20,8 @@ export interface PodFacts {
   readonly containers: readonly ContainerFacts[]
   /** Names of the containers that cannot: ours and a service mesh's. */
   readonly others: readonly string[]
+  /** Whether a container of the author's has the name that the sidecar gets. */
+  readonly takesOurName: boolean
   /** The group of the pod's volumes. */
   readonly fsGroup: number | undefined
   /** Groups that every container of the pod has besides its own. */
@@ -58,6 +60,7 @@ export function readPodFacts(pod: JsonObject): PodFacts {
       .filter((container) => !isApart(container))
       .map((it) => readContainer(it, security)),
     others: declared.filter(isApart).map(({ name }) => textOf(name) ?? ''),
+    takesOurName: objectsOf(spec['containers']).some(({ name }) => name === sidecarName),
     fsGroup: idOf(security['fsGroup']),
     supplementalGroups: listOf(security['supplementalGroups'])
       .map(idOf)

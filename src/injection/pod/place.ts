@@ -1,4 +1,5 @@
 import type { EntryPlaces } from '../entry.ts'
+import { sidecarName } from '../names.ts'
 import { maxPlanBytes } from '../plan.ts'
 import type { MountPlan } from '../plan.ts'
 import { printPlan } from '../print.ts'
@@ -93,6 +94,10 @@ function refusePod(facts: PodFacts): readonly PlacedFinding[] {
       fix: 'remove that fileKeyRef, and let the program read the file',
     }),
   )
+  if (facts.takesOurName) {
+    const problem = `one of spec.containers is called ${sidecarName}, as the sidecar is`
+    findings.push(findingAboutPod({ problem, fix: 'give it another name' }))
+  }
   if (!facts.windows) return findings
   const problem = 'the pod is for Windows, and the sidecar runs on Linux only'
   const fix = 'remove the annotation, or run the workload on Linux'
