@@ -1,0 +1,83 @@
+import { cp, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { bundle } from '../../scripts/build/bundle.ts'
+import { exerciseKms } from '../../scripts/build/exercise-kms.ts'
+import { writeLaunchers } from '../../scripts/build/launchers.ts'
+import { binary } from '../e2e/support/binaries.ts'
+import { startChild, type Child } from '../e2e/support/child.ts'
+import type { Ground } from '../e2e/support/ground.ts'
+
+/** A KMS server that is measured: how it is started on a socket. */
+export interface Contender {
+  readonly name: string
+  start(socket: string): Child
+}
+
+const project = join(import.meta.dirname, '..', '..')
+const nodeFlags = ['--max-semi-space-size=2']
+
+/**
+ * The contenders, built alike: latchkey-kms and the do-nothing server as bundles with a warm compile
+ * cache, and, where Go is there, a minimal plugin in Go.
+ */
+export async function buildContenders(ground: Ground): Promise<readonly Contender[]> {
+  const out = join(ground.dir, 'dist')
+  const programs = [
+    { name: 'latchkey', source: 'cmd/latchkey.ts' },
+    { name: 'latchkey-kms', source: 'cmd/kms.ts' },
+    { name: 'do-nothing', source: 'test/bench/do-nothing.ts' },
+  ]
+  await bundle(programs, { project, out })
+  await mkdir(join(out, 'bin'), { recursive: true }).catch(() => undefined)
+  await writeLaunchers(programs, { out })
+  await cp(join(project, 'proto'), join(out, 'proto'), { recursive: true })
+  const launcher = (name: string): string => join(out, 'bin', name)
+  const keyring = [
+    '--keyring',
+    join(ground.dir, 'keyring'),
+    '--root',
+    `file:${join(ground.dir, 'root')}`,
+  ]
+  const init = startChild(ground, {
+    name: 'keys-init',
+    command: process.execPath,
+    args: [launcher('latchkey'), 'keys', 'init', ...keyring],
+  })
+  const { code } = await init.exited
+  if (code !== 0) throw new Error(`keys init failed: ${init.stderr()}`)
+  const node = (name: string, args: (socket: string) => readonly string[]): Contender => ({
+    name,
+    start: (socket) =>
+      startChild(ground, {
+        name,
+        command: process.execPath,
+        args: [...nodeFlags, launcher(name), ...args(socket)],
+      }),
+  })
+  const contenders = [
+    node('do-nothing', (socket) => [socket, join(project, 'proto/kms/v2/api.proto')]),
+    node('latchkey-kms', (socket) => [...keyring, '--listen', `unix://${socket}`]),
+  ]
+  for (const contender of contenders) await warm(contender, join(ground.dir, 'warm.sock'))
+  const go = await binary('kms-plugin').catch((error: unknown) => {
+    console.error(`without the Go plugin: ${error instanceof Error ? error.message : 'not built'}`)
+    return undefined
+  })
+  if (go === undefined) return contenders
+  const start = (socket: string): Child =>
+    startChild(ground, { name: 'go-plugin', command: go, args: [socket] })
+  return [...contenders, { name: 'go-plugin', start }]
+}
+
+/** Runs it once to a normal end, which is when Node.js writes what it compiled. */
+async function warm(contender: Contender, socket: string): Promise<void> {
+  const child = contender.start(socket)
+  try {
+    await exerciseKms(socket).catch((error: unknown) => {
+      // The do-nothing server gives nothing back, which is all that is wrong with it.
+      if (contender.name !== 'do-nothing') throw error
+    })
+  } finally {
+    await child.stop()
+  }
+}

@@ -1,0 +1,60 @@
+import { join } from 'node:path'
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { benchApiServer } from './api-server-bench.ts'
+import { withGround } from './bench-ground.ts'
+import { connectLoad } from './kms-load.ts'
+import { benchMemory, benchStart } from './process-bench.ts'
+import { buildContenders } from './programs.ts'
+import { benchRpc } from './rpc-bench.ts'
+
+// npm run bench [-- --only rpc,start,memory,api-server] [--quick]
+//
+// Prints tables. Figures are of this machine in this run: compare the columns with each other, not
+// with another run.
+
+const sections = ['rpc', 'start', 'memory', 'api-server'] as const
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: sections.join(',') },
+    quick: { type: 'boolean', default: false },
+  },
+})
+const wanted = new Set(values.only.split(','))
+for (const name of wanted) {
+  if (!sections.some((section) => section === name)) {
+    console.error(`there is no section ${name}: use some of ${sections.join(', ')}`)
+    process.exit(2)
+  }
+}
+
+const [cpu] = cpus()
+console.log(`Node.js ${process.versions.node}, ${cpus().length} × ${cpu?.model ?? 'unknown CPU'}`)
+await withGround(async (ground) => {
+  const contenders = await buildContenders(ground)
+  if (wanted.has('rpc')) {
+    await benchRpc(ground, {
+      contenders,
+      rounds: values.quick ? 2 : 7,
+      calls: values.quick ? 2000 : 20_000,
+    })
+  }
+  if (wanted.has('start')) {
+    await benchStart(ground, { contenders, rounds: values.quick ? 3 : 15 })
+  }
+  if (wanted.has('memory')) {
+    await benchMemory(ground, { contenders, calls: values.quick ? 20_000 : 1_000_000 })
+  }
+  if (wanted.has('api-server')) {
+    const socket = join(ground.dir, 'api.sock')
+    contenders.find(({ name }) => name === 'latchkey-kms')?.start(socket)
+    const load = await connectLoad(socket)
+    await load.once('Status', {})
+    load.close()
+    await benchApiServer(ground, {
+      socket,
+      rounds: values.quick ? 2 : 12,
+      objects: values.quick ? 100 : 300,
+    })
+  }
+})
