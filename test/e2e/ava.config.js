@@ -1,8 +1,9 @@
-const withoutOlder = process.env.LATCHKEY_E2E_WITHOUT_OLDER === '1'
+// Names of test files that the runner leaves out on this machine, and has said so.
+const without = (process.env.LATCHKEY_E2E_WITHOUT ?? '').split(',').filter(Boolean)
 
 export default {
   extensions: { ts: 'module' },
-  files: ['test/e2e/**/*.test.ts', ...(withoutOlder ? ['!test/e2e/**/older-*.test.ts'] : [])],
+  files: ['test/e2e/**/*.test.ts', ...without.map((name) => `!test/e2e/**/${name}.test.ts`)],
   // Real servers on a small machine: two files at a time, and time enough for them.
   concurrency: 2,
   timeout: '5m',

@@ -9,6 +9,11 @@ import type { ToolName } from './support/tools.ts'
 // against them, and sees to it that no process outlives the run.
 
 const needed: readonly ToolName[] = ['etcd', 'kube-apiserver', 'kubectl']
+/** Name patterns of test files, and the programs without which they are left out. */
+const extraPrograms: Readonly<Record<string, readonly ToolName[]>> = {
+  'older-*': ['older-kube-apiserver'],
+  'guide-*': ['etcdctl', 'kubeadm'],
+}
 const root = join(import.meta.dirname, '..', '..')
 const run = randomUUID()
 
@@ -18,7 +23,7 @@ async function main(): Promise<number> {
   try {
     // One after the other: the Go linker alone fills a small machine.
     for (const name of needed) await binary(name)
-    await olderServer()
+    await extras()
   } catch (error) {
     console.error(`test:e2e: ${error instanceof Error ? error.message : 'unknown error'}`)
     return 1
@@ -34,15 +39,27 @@ async function main(): Promise<number> {
   return strays.length > 0 ? 1 : code
 }
 
-/** Prepares the older API server. Those who bring `KUBEBUILDER_ASSETS` and no Go do without, and are told. */
-async function olderServer(): Promise<void> {
-  try {
-    await binary('older-kube-apiserver')
-  } catch (error) {
-    if ((process.env['KUBEBUILDER_ASSETS'] ?? '') === '') throw error
-    console.error('test:e2e: LEFT OUT, as Go is missing: tests with an older kube-apiserver')
-    process.env['LATCHKEY_E2E_WITHOUT_OLDER'] = '1'
+/**
+ * Prepares what some tests need beyond that. Those who bring `KUBEBUILDER_ASSETS` and no Go, or are
+ * not root, do without, and are told.
+ */
+async function extras(): Promise<void> {
+  const without: string[] = []
+  const leaveOut = (files: string, why: string): void => {
+    console.error(`test:e2e: LEFT OUT: ${why}`)
+    without.push(files)
   }
+  for (const [files, names] of Object.entries(extraPrograms)) {
+    try {
+      for (const name of names) await binary(name)
+    } catch (error) {
+      if ((process.env['KUBEBUILDER_ASSETS'] ?? '') === '') throw error
+      leaveOut(files, `tests with ${names.join(' and ')}, as Go is missing`)
+    }
+  }
+  if (process.getuid?.() !== 0)
+    leaveOut('as-root-*', 'tests that boot systemd, as you are not root')
+  process.env['LATCHKEY_E2E_WITHOUT'] = without.join(',')
 }
 
 async function ava(args: readonly string[]): Promise<number> {

@@ -62,6 +62,14 @@ export const tools = {
     title: 'kubectl 1.36.3',
     firstBuild: 'about 1 minute',
   },
+  kubeadm: {
+    ...kubernetes,
+    module: 'kubeadm',
+    package: 'k8s.io/kubernetes/cmd/kubeadm',
+    executable: 'kubeadm',
+    title: 'kubeadm 1.36.3',
+    firstBuild: 'about 1 minute',
+  },
   'older-kube-apiserver': {
     module: 'kubernetes-1.31',
     package: 'k8s.io/kubernetes/cmd/kube-apiserver',
