@@ -56,14 +56,18 @@ export async function createKeyring(
 /** The generation after `current`, with other keys or slots, under the same keyring key. */
 export function amendKeyring(
   current: Keyring,
-  change: { readonly keys?: readonly KeyRecord[]; readonly slots?: readonly Slot[] },
-  deps: MakeDeps,
+  change: {
+    readonly keys?: readonly KeyRecord[]
+    readonly slots?: readonly Slot[]
+    /** When it is made, as in the document. */
+    readonly createdAt: string
+  },
 ): NextDocument {
   requireKind(current, 'keyring')
   const body: DocumentBody = {
     ...current.body,
     generation: current.generation + 1,
-    createdAt: rfc3339(deps.now()),
+    createdAt: change.createdAt,
     ancestors: ancestorsOfSuccessor(current),
     keys: change.keys ?? current.keys,
     slots: change.slots ?? current.slots,
@@ -79,9 +83,11 @@ export async function addRoots(
   deps: MakeDeps,
 ): Promise<NextDocument> {
   requireKind(current, 'keyring')
-  const key = current.keyringKey()
-  const added = await wrapKeyringKey(key, { kind: 'keyring', body: current.body, roots, deps })
-  return amendKeyring(current, { slots: [...current.slots, ...added] }, deps)
+  const createdAt = rfc3339(deps.now())
+  const body = { ...current.body, createdAt }
+  const random = deps.random
+  const added = await wrapKeyringKey(current.keyringKey(), { kind: 'keyring', body, roots, random })
+  return amendKeyring(current, { slots: [...current.slots, ...added], createdAt })
 }
 
 /**
@@ -175,7 +181,8 @@ async function sealFresh(
     ...info,
     wrapped: material && wrapKek(material, { info, body: contents.body, key, random: deps.random }),
   }))
-  const slots = await wrapKeyringKey(key, { kind, body: contents.body, roots, deps })
+  const { random } = deps
+  const slots = await wrapKeyringKey(key, { kind, body: contents.body, roots, random })
   const bytes = sealDocument({ ...contents.body, slots, keys }, { kind, key })
   return { generation: contents.body.generation, bytes }
 }

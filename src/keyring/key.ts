@@ -40,7 +40,7 @@ const keyIdPattern = /^lk1\.([1-9][0-9]{0,9})\.([A-Za-z0-9_-]{21}[AQgw])$/
 
 /**
  * A fresh key id: `lk1.<generation>.<22 characters>`, the generation of the keyring in which the
- * key was born and 16 random bytes in base64url. Public, at most 36 bytes (the API server accepts
+ * key was born and 16 random bytes in base64url. Public, at most 37 bytes (the API server accepts
  * 1024, and stores one copy with every object), never reused (KEP-3299: a key id must not return
  * even if its KEK does).
  */

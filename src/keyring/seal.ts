@@ -1,6 +1,5 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import { lengthPrefixed, toBase64Url, utf8 } from '../base/bytes.ts'
-import { rfc3339 } from '../base/clock.ts'
 import { isLatchkeyError, LatchkeyError } from '../base/errors.ts'
 import { frameKeyBytes, openFrame, sealFrame } from '../base/frame.ts'
 import type { RandomBytes } from '../base/random.ts'
@@ -75,17 +74,17 @@ export async function wrapKeyringKey(
   key: KeyringKey,
   options: {
     readonly kind: DocumentKind
-    readonly body: Pick<DocumentBody, 'keyringId' | 'clusterId'>
+    readonly body: Pick<DocumentBody, 'keyringId' | 'clusterId' | 'createdAt'>
     readonly roots: readonly RootKey[]
-    readonly deps: MakeDeps
+    readonly random: RandomBytes
   },
 ): Promise<readonly Slot[]> {
   const slots: Slot[] = []
   for (const root of options.roots) {
     const slot = {
-      id: toBase64Url(options.deps.random(16)),
+      id: toBase64Url(options.random(16)),
       type: root.type,
-      createdAt: rfc3339(options.deps.now()),
+      createdAt: options.body.createdAt,
     }
     const context = slotContext(options.body, { kind: options.kind, slot })
     slots.push({ ...slot, ...(await root.wrap(key, context)) })

@@ -38,7 +38,7 @@ export function stageKey(current: Keyring, deps: MakeDeps): Transition {
   const key = current.keyringKey()
   const wrapped = wrapKek(material, { info, body: current.body, key, random: deps.random })
   const keys = [...current.keys, { ...info, wrapped }]
-  return { document: amendKeyring(current, { keys }, deps), keyId: info.id }
+  return { document: amendKeyring(current, { keys, createdAt: at }), keyId: info.id }
 }
 
 /**
@@ -59,7 +59,7 @@ export function activateKey(current: Keyring, deps: MakeDeps): Transition {
     if (key.state === 'active') return { ...key, state: 'superseded' as const, changedAt: at }
     return key
   })
-  return { document: amendKeyring(current, { keys }, deps), keyId: staged.id }
+  return { document: amendKeyring(current, { keys, createdAt: at }), keyId: staged.id }
 }
 
 /**
@@ -123,5 +123,5 @@ function move(
     const wrapped = to.state === 'destroyed' ? undefined : key.wrapped
     return { ...key, state: to.state, changedAt, wrapped }
   })
-  return { document: amendKeyring(current, { keys }, deps), keyId: to.id }
+  return { document: amendKeyring(current, { keys, createdAt: changedAt }), keyId: to.id }
 }
