@@ -4,6 +4,7 @@ import { exitCodes } from '../src/base/exit-code.ts'
 import { completionCommand } from './latchkey/completion.ts'
 import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
+import { explainCommand } from './latchkey/explain.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { lintCommand } from './latchkey/lint.ts'
 import { keepOutOfCore } from './keep-out-of-core.ts'
@@ -22,6 +23,7 @@ const program: Command = new Command('latchkey')
   .addCommand(doctorCommand())
   .addCommand(secretCommand())
   .addCommand(lintCommand())
+  .addCommand(explainCommand())
   .addCommand(completionCommand(() => program))
 
 /** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */

@@ -62,6 +62,17 @@ export function parseKubeconfig(text: string, path: string): ClusterAccess {
   }
 }
 
+/**
+ * The namespace in which the current context works; `undefined` when it names none.
+ *
+ * @throws `ERR_KUBERNETES_CONFIG`.
+ */
+export async function readContextNamespace(path: string): Promise<string | undefined> {
+  const config = document(await readCredential(path), path)
+  const name = field(config, 'current-context')
+  return optional(named(config, { list: 'contexts', name, member: 'context' }), 'namespace')
+}
+
 function document(text: string, path: string): Fields {
   let value: unknown
   try {

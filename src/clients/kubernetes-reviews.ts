@@ -75,24 +75,73 @@ export async function reviewAccess(
   question: AccessQuestion,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { user, verb, resource, namespace, name } = question
-  const answer = await client.request(
-    'POST',
-    '/apis/authorization.k8s.io/v1/subjectaccessreviews',
-    {
-      body: {
-        apiVersion: 'authorization.k8s.io/v1',
-        kind: 'SubjectAccessReview',
-        spec: {
-          user: user.username,
-          uid: user.uid,
-          groups: user.groups,
-          extra: user.extra,
-          resourceAttributes: { verb, group: '', version: 'v1', resource, namespace, name },
-        },
+  return await askAccess(client, question, {
+    path: '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+    kind: 'SubjectAccessReview',
+    metadata: {},
+    signal,
+  })
+}
+
+/**
+ * As {@link reviewAccess}, by a LocalSubjectAccessReview, which those may create who administer the
+ * question's namespace and nothing else.
+ *
+ * @throws `ERR_KUBERNETES_*` when the question could not be answered.
+ */
+export async function reviewLocalAccess(
+  client: KubernetesClient,
+  question: AccessQuestion,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const namespace = encodeURIComponent(question.namespace)
+  return await askAccess(client, question, {
+    path: `/apis/authorization.k8s.io/v1/namespaces/${namespace}/localsubjectaccessreviews`,
+    kind: 'LocalSubjectAccessReview',
+    metadata: { namespace: question.namespace },
+    signal,
+  })
+}
+
+/** A service account as the API server sees it when one of its tokens is used. */
+export function serviceAccountUser(namespace: string, name: string): UserInfo {
+  return {
+    username: `system:serviceaccount:${namespace}:${name}`,
+    uid: '',
+    groups: [
+      'system:serviceaccounts',
+      `system:serviceaccounts:${namespace}`,
+      'system:authenticated',
+    ],
+    extra: {},
+  }
+}
+
+async function askAccess(
+  client: KubernetesClient,
+  { user, verb, resource, namespace, name }: AccessQuestion,
+  review: {
+    readonly path: string
+    readonly kind: string
+    readonly metadata: JsonObject
+    readonly signal: AbortSignal
+  },
+): Promise<boolean> {
+  const { path, kind, metadata, signal } = review
+  const answer = await client.request('POST', path, {
+    body: {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind,
+      metadata,
+      spec: {
+        user: user.username,
+        uid: user.uid,
+        groups: user.groups,
+        extra: user.extra,
+        resourceAttributes: { verb, group: '', version: 'v1', resource, namespace, name },
       },
-      signal,
     },
-  )
+    signal,
+  })
   return objectOf(objectOf(answer)['status'])['allowed'] === true
 }

@@ -14,6 +14,8 @@ export const metadataOnly = {
 export interface WatchSpec<Item> {
   /** Path of the collection, `/api/v1/namespaces/shop/secrets`. */
   readonly path: string
+  /** Restricts the watch to the object of this name. */
+  readonly name?: string
   /** Whether objects come whole or as their metadata. */
   readonly content: 'whole' | 'metadata'
   /**
@@ -123,6 +125,7 @@ async function list<Item>(
         query: {
           limit: spec.list === 'position' ? '1' : pageSize,
           ...(next === '' ? {} : { continue: next }),
+          ...selector(spec),
         },
         ...(spec.content === 'metadata' ? { accept: metadataOnly.list } : {}),
         timeoutMs: 30_000,
@@ -149,6 +152,7 @@ async function follow<Item>(
       watch: 'true',
       allowWatchBookmarks: 'true',
       resourceVersion: state.version ?? '',
+      ...selector(spec),
       // Between five and ten minutes, so that many watches are not renewed at once.
       timeoutSeconds: String(300 + Math.floor(300 * random())),
     },
@@ -168,6 +172,11 @@ async function follow<Item>(
     else if (type === 'DELETED') spec.changed('deleted', spec.project(object))
     state.version = resourceVersion
   }
+}
+
+/** A field selector of this form is what lets a Role name the one object that may be watched. */
+function selector({ name }: { readonly name?: string }): Readonly<Record<string, string>> {
+  return name === undefined ? {} : { fieldSelector: `metadata.name=${name}` }
 }
 
 /** An ERROR event carries a Status; 410 means that the place to resume from is gone. */

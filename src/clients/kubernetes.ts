@@ -13,6 +13,8 @@ export interface RequestOptions {
   readonly accept?: string
   /** Sent as JSON. */
   readonly body?: unknown
+  /** Media type of the body, such as that of a patch; JSON unless told otherwise. */
+  readonly contentType?: string
   /** Whole milliseconds until the answer must be complete. Default 10,000. */
   readonly timeoutMs?: number
   readonly signal: AbortSignal
@@ -33,7 +35,7 @@ export interface KubernetesClient {
    * retried; the signal's reason when it is aborted.
    */
   request(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
     options: RequestOptions,
   ): Promise<unknown>
@@ -80,7 +82,9 @@ export function createKubernetesClient(
         accept: options.accept ?? 'application/json',
         'user-agent': 'latchkey',
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(body === undefined
+          ? {}
+          : { 'content-type': options.contentType ?? 'application/json' }),
       },
       body,
     })

@@ -169,7 +169,7 @@ export class FakeKubernetes {
   #answer({ method, path, body, query }: SeenRequest, response: http.ServerResponse): void {
     const spec = body['spec'] as Json
     if (path.endsWith('/tokenreviews')) answer(response, 201, { status: this.reviewToken(spec) })
-    else if (path.endsWith('/subjectaccessreviews')) {
+    else if (/\/(local)?subjectaccessreviews$/.test(path)) {
       answer(response, 201, { status: { allowed: this.allow(spec) } })
     } else if (path === '/readyz' || path === '/version') answer(response, 200, {})
     else if (method === 'POST') {
