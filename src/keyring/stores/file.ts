@@ -1,6 +1,7 @@
 import { watch as watchFiles } from 'chokidar'
 import * as fs from 'node:fs/promises'
-import { LatchkeyError, systemCode } from '../../base/errors.ts'
+import { sha256Label } from '../../base/bytes.ts'
+import { isLatchkeyError, LatchkeyError, systemCode } from '../../base/errors.ts'
 import type { RandomBytes } from '../../base/random.ts'
 import {
   createFile,
@@ -11,7 +12,7 @@ import {
   type Disk,
 } from '../../clients/disk.ts'
 import { checkGuard, readGuardedFile, type Guard } from '../../clients/guarded-file.ts'
-import { maxDocumentBytes } from '../document.ts'
+import { maxDocumentBytes, parseDocument } from '../document.ts'
 import type { LineageMark } from '../lineage.ts'
 import type { KeyringStore, StoredDocument } from '../store.ts'
 import { encodeHighWater, parseHighWater } from './high-water.ts'
@@ -96,12 +97,27 @@ export function fileStore(directory: string, deps: FileStoreDeps): KeyringStore 
     const revision = (current ?? 0) + 1
     if (revision > maxRevision) throw full(directory)
     if (!(await createFile(pathOf(revision), bytes, write))) throw lost()
-    // Whoever slept before the link finds the number free again when others have published past it
-    // and tidied up. Theirs is the current one then, and ours has no effect.
-    const [latest] = await revisions().catch(() => [revision])
-    if (latest !== revision) throw lost()
+    if (await wasOvertaken(revision, bytes)) {
+      await deps.disk.unlink(pathOf(revision)).catch(() => undefined)
+      throw lost()
+    }
     // The new revision is published: failing to tidy must not look like a failed publication.
     await tidy(revision).catch(() => undefined)
+  }
+
+  /**
+   * Whoever sleeps before the link finds the number free again when others have published past it
+   * and tidied up: the current document is then not ours, nor made from ours.
+   */
+  const wasOvertaken = async (revision: number, bytes: Uint8Array): Promise<boolean> => {
+    try {
+      const current = await load()
+      if (current === undefined || current.revision <= revision) return false
+      return !parseDocument(current.bytes, 'keyring').body.ancestors.includes(sha256Label(bytes))
+    } catch (error) {
+      // What is current is no document, so not made from ours; if it cannot be read, nobody knows.
+      return isLatchkeyError(error) && error.code.startsWith('ERR_KEYRING_')
+    }
   }
 
   const tidy = async (current: number): Promise<void> => {
@@ -134,7 +150,7 @@ export function fileStore(directory: string, deps: FileStoreDeps): KeyringStore 
     highWater,
     raiseHighWater: async (mark) => {
       const former = await highWater()
-      if (former?.ancestors.includes(mark.digest) === true) return
+      if (former?.digest === mark.digest || former?.ancestors.includes(mark.digest) === true) return
       await replaceFile(highWaterPath, encodeHighWater(mark), write)
     },
   }
