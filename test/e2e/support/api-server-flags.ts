@@ -43,7 +43,8 @@ export function apiServerFlags(options: {
     `--etcd-servers=${etcd.endpoints.join(',')}`,
     `--etcd-cafile=${etcd.clientFiles.ca}`,
     ...[`--etcd-certfile=${etcd.clientFiles.cert}`, `--etcd-keyfile=${etcd.clientFiles.key}`],
-    '--service-cluster-ip-range=10.96.0.0/16',
+    // The Service `kubernetes` has no endpoints: those may not be loopback addresses.
+    ...['--service-cluster-ip-range=10.96.0.0/16', '--endpoint-reconciler-type=none'],
     ...(encryptionConfig === undefined
       ? []
       : [

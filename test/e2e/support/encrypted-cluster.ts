@@ -1,0 +1,74 @@
+import { join } from 'node:path'
+import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts'
+import { createClusterIdentity } from './cluster-identity.ts'
+import { identityProvider, kmsProvider, writeEncryptionConfig } from './encryption-config.ts'
+import { type Etcd, startEtcd } from './etcd.ts'
+import type { Ground } from './ground.ts'
+import { type Keyring, createKeyring } from './keyring.ts'
+import { type KmsPlugin, type KmsPluginOptions, socketPath, startKmsPlugin } from './kms-plugin.ts'
+import { readStoredObject, type StoredObject } from './stored-object.ts'
+
+/** etcd, a keyring, our plugin, and an API server that encrypts with it. */
+export interface EncryptedCluster<Plugin = KmsPlugin> {
+  readonly etcd: Etcd
+  readonly keyring: Keyring
+  readonly plugin: Plugin
+  readonly server: ApiServer
+  /** Path of the EncryptionConfiguration. */
+  readonly config: string
+  /** What etcd holds under a key, below `/registry/`; an error when it is not encrypted by KMS v2. */
+  stored(key: string): Promise<StoredObject & { readonly revision: number; readonly raw: Buffer }>
+}
+
+/** Options of {@link startEncryptedCluster}. */
+export interface EncryptedClusterOptions<Plugin> {
+  /** Default: Secrets and ConfigMaps. */
+  readonly resources?: readonly string[]
+  readonly program?: ApiServerOptions['program']
+  /** Default: the plugin makes its own socket. */
+  readonly startPlugin?: (ground: Ground, options: KmsPluginOptions) => Promise<Plugin>
+}
+
+/** Starts everything and returns when the API server is ready. */
+export async function startEncryptedCluster<Plugin = KmsPlugin>(
+  ground: Ground,
+  options: EncryptedClusterOptions<Plugin> = {},
+): Promise<EncryptedCluster<Plugin>> {
+  const startPlugin = (options.startPlugin ?? startKmsPlugin) as NonNullable<
+    typeof options.startPlugin
+  >
+  const config = join(ground.dir, 'encryption.yaml')
+  const socket = socketPath(ground)
+  const [etcd, identity, keyring] = await Promise.all([
+    startEtcd(ground),
+    createClusterIdentity(ground),
+    createKeyring(ground),
+  ])
+  const plugin = await startPlugin(ground, { keyring, socket, metrics: `${ground.host(200)}:9464` })
+  await writeEncryptionConfig(config, [
+    {
+      resources: options.resources ?? ['secrets', 'configmaps'],
+      providers: [kmsProvider(socket), identityProvider],
+    },
+  ])
+  const server = await startApiServer(ground, {
+    etcd,
+    identity,
+    encryptionConfig: config,
+    ...(options.program === undefined ? {} : { program: options.program }),
+  })
+  return {
+    etcd,
+    keyring,
+    plugin,
+    server,
+    config,
+    stored: async (key) => {
+      const found = await etcd.client.get(`/registry/${key}`)
+      if (found === undefined) throw new Error(`etcd has no ${key}`)
+      const object = readStoredObject(found.value)
+      if (object === undefined) throw new Error(`${key} is not encrypted by KMS v2`)
+      return { ...object, revision: found.modRevision, raw: found.value }
+    },
+  }
+}
