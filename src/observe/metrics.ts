@@ -25,7 +25,10 @@ export interface MetricDefinition<Label extends string> {
  */
 export interface Metrics {
   counter<Label extends string = never>(definition: MetricDefinition<Label>): Counter<Label>
-  gauge<Label extends string = never>(definition: MetricDefinition<Label>): Gauge<Label>
+  /** `collect`, if given, sets the gauge each time the metrics are read. */
+  gauge<Label extends string = never>(
+    definition: MetricDefinition<Label> & { readonly collect?: (gauge: Gauge<Label>) => void },
+  ): Gauge<Label>
   /** `buckets` are upper bounds in the metric's unit, ascending. */
   histogram<Label extends string = never>(
     definition: MetricDefinition<Label> & { readonly buckets: readonly number[] },
@@ -49,7 +52,16 @@ export function createMetrics(): Metrics {
   })
   return {
     counter: (definition) => new CounterMetric(common(definition)),
-    gauge: (definition) => new GaugeMetric(common(definition)),
+    gauge: ({ collect, ...definition }) => {
+      if (collect === undefined) return new GaugeMetric(common(definition))
+      const gauge = new GaugeMetric({
+        ...common(definition),
+        collect: () => {
+          collect(gauge)
+        },
+      })
+      return gauge
+    },
     histogram: (definition) =>
       new HistogramMetric({ ...common(definition), buckets: [...definition.buckets] }),
     addProcessMetrics: () => {

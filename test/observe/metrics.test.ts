@@ -24,6 +24,21 @@ test('histograms have the buckets asked for', async (t) => {
   t.regex(text, /^h_seconds_bucket\{le="\+Inf"\} 1$/m)
 })
 
+test('a gauge may be set when it is read', async (t) => {
+  const metrics = createMetrics()
+  let value = 1
+  metrics.gauge({
+    name: 'g',
+    help: 'G.',
+    collect: (gauge) => {
+      gauge.set(value)
+    },
+  })
+  t.regex((await metrics.expose()).text, /^g 1$/m)
+  value = 2
+  t.regex((await metrics.expose()).text, /^g 2$/m)
+})
+
 test('process metrics come when asked for', async (t) => {
   const metrics = createMetrics()
   t.deepEqual(metrics.list(), [])

@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises'
+import { destination } from 'pino'
+import { systemClock } from '../../src/base/clock.ts'
+import { LatchkeyError, systemCode } from '../../src/base/errors.ts'
+import { createRandomPool } from '../../src/base/random.ts'
+import { systemDisk } from '../../src/clients/disk.ts'
+import { openStore } from '../../src/keyring/stores/open.ts'
+import type { KmsConfig } from '../../src/kms/config.ts'
+import type { KmsEvent } from '../../src/kms/events.ts'
+import { runKms } from '../../src/kms/run.ts'
+import { createServiceManager, notifyBySystemd } from '../../src/net/service-manager.ts'
+import { createLog } from '../../src/observe/log.ts'
+import { version } from '../version.ts'
+import { listen } from './listen.ts'
+import { rootOpener } from './open-roots.ts'
+
+const maxBufferedLogBytes = 1 << 20
+
+/** Runs the plugin with this process's files, socket, clock and log, until the signal. */
+export async function serveKms(
+  config: KmsConfig,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<void> {
+  // Buffered, so that a reader who is stuck does not stop the service; beyond a bound lines are lost.
+  const output = destination({ dest: 2, sync: false, maxLength: maxBufferedLogBytes })
+  const log = createLog<KmsEvent>({
+    program: 'latchkey-kms',
+    level: config.logLevel,
+    destination: output,
+    now: () => systemClock.now(),
+  })
+  const random = createRandomPool()
+  const uid = process.getuid?.() ?? 0
+  const common = { disk: systemDisk, random, uid, cwd: process.cwd() }
+  const environment = process.env
+  const store = await openStore(config.keyring, common)
+  const openRoots = await rootOpener(config.roots, { ...common, environment, log })
+  try {
+    await runKms({
+      store,
+      openRoots,
+      listen: (handlers) => listen(config, { ...handlers, uid, random }),
+      metricsAddress: config.metrics,
+      strictHealth: config.strictHealth,
+      version,
+      serviceManager: createServiceManager({
+        environment,
+        pid: process.pid,
+        notify: notifyBySystemd(environment),
+        monotonicUs: () => process.hrtime.bigint() / 1000n,
+        sleep: (ms, until) => systemClock.sleep(ms, until),
+        onError: (error) => {
+          log.warn('kms.notify_failed', {}, error)
+        },
+      }),
+      log,
+      clock: systemClock,
+      random,
+      jitter: Math.random,
+      signal,
+      onReloadRequest: (reload) => process.on('SIGHUP', reload),
+    })
+  } finally {
+    output.flushSync()
+  }
+}
+
+/**
+ * Reads the configuration file.
+ *
+ * @throws `ERR_CONFIG_INVALID`.
+ */
+export async function readConfig(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const reason = systemCode(error) ?? 'unreadable'
+    throw new LatchkeyError('ERR_CONFIG_INVALID', `the configuration file ${path}: ${reason}`, {
+      hint: 'name a YAML file that this user may read',
+    })
+  }
+}

@@ -1,0 +1,170 @@
+import { parseArgs } from 'node:util'
+import { parseHostPort, type HostPort } from '../base/address.ts'
+import { LatchkeyError } from '../base/errors.ts'
+import { parseSocketUrl } from '../net/socket-path.ts'
+import { logLevels, type LogLevel } from '../observe/log.ts'
+
+/** What the plugin is told to do. */
+export interface KmsConfig {
+  /** Directory of the keyring. */
+  readonly keyring: string
+  /** At least one; any one that fits opens the keyring. */
+  readonly roots: readonly string[]
+  /** Path of the socket; may be left out where the service manager passes one. */
+  readonly listen: string | undefined
+  /** Where metrics and health are served; nowhere by default. */
+  readonly metrics: HostPort | undefined
+  /** Name or number of a group that may connect, besides our own user. */
+  readonly socketGroup: string | undefined
+  /** Whether anything that is not as it should be makes Status unhealthy. Default no. */
+  readonly strictHealth: boolean
+  /** Default `info`. */
+  readonly logLevel: LogLevel
+}
+
+/** A command line taken apart. */
+export type KmsCommand =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'serve'; readonly config: KmsConfig }
+
+/** The plugin's `--help`. */
+export const kmsHelp = `Usage: latchkey-kms --keyring DIR --root ROOT --listen unix:///PATH [options]
+
+Serves KMS v2 and v1beta1 to a kube-apiserver on a unix socket.
+
+  --keyring DIR         directory of the keyring
+  --root ROOT           what opens it (repeatable, any one that fits): file:FILE, passphrase:FILE,
+                        passphrase:fd:N, file:credential:NAME, passphrase:credential:NAME
+  --listen unix:///PATH the socket; not needed when systemd passes one
+  --socket-group GROUP  let this group connect as well, mode 0660 (name or number)
+  --metrics HOST:PORT   serve /metrics, /livez and /readyz there, over plain HTTP
+  --strict-health       be unhealthy for anything amiss, not only for an unusable active key
+  --log-level LEVEL     debug, info, warn or error (default info)
+  --config FILE         YAML file with any of these, by the same names; flags win over it
+  --version             print the version
+  --help                print this
+
+Runs until SIGTERM or SIGINT; SIGHUP makes it look at the keyring again. Logs to standard error.
+Exit codes: 0 stopped, 1 failed, 2 used wrongly.
+`
+
+const flags = {
+  keyring: { type: 'string' },
+  root: { type: 'string', multiple: true },
+  listen: { type: 'string' },
+  'socket-group': { type: 'string' },
+  metrics: { type: 'string' },
+  'strict-health': { type: 'boolean' },
+  'log-level': { type: 'string' },
+  config: { type: 'string' },
+  version: { type: 'boolean', short: 'V' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+/** Settings by the name of their flag, from flags or from the file. */
+type Settings = Readonly<Partial<Record<string, string | boolean | readonly string[]>>>
+
+/**
+ * Reads the command line and the file that it names.
+ *
+ * @throws `ERR_USAGE` for a wrong command line, `ERR_CONFIG_INVALID` and `ERR_SOCKET_PATH` for a
+ * wrong value, each naming flag or key; what `readText` throws.
+ */
+export async function readKmsCommand(
+  args: readonly string[],
+  deps: { readonly readText: (path: string) => Promise<string> },
+): Promise<KmsCommand> {
+  const given = parseFlags(args)
+  if (given['help'] === true) return { kind: 'help' }
+  if (given['version'] === true) return { kind: 'version' }
+  const file = given['config']
+  const filed =
+    typeof file === 'string' ? parseFile(await import('yaml'), await deps.readText(file)) : {}
+  return { kind: 'serve', config: settle({ ...filed, ...given }) }
+}
+
+function parseFlags(args: readonly string[]): Settings {
+  try {
+    return parseArgs({ args: [...args], options: flags, strict: true }).values
+  } catch (error) {
+    // The messages of parseArgs name the flag and never its value.
+    throw usage(error instanceof Error ? (error.message.split('. ')[0] ?? '') : 'wrong flags')
+  }
+}
+
+function settle(settings: Settings): KmsConfig {
+  const keyring = text(settings, 'keyring')
+  if (keyring === undefined || keyring === '') throw usage('--keyring is missing')
+  const root = settings['root']
+  const roots = typeof root === 'string' ? [root] : Array.isArray(root) ? root : []
+  if (roots.length === 0) throw usage('--root is missing')
+  const listen = text(settings, 'listen')
+  const metrics = text(settings, 'metrics')
+  return {
+    keyring,
+    roots,
+    listen: listen === undefined ? undefined : parseSocketUrl(listen, 'listen'),
+    metrics: metrics === undefined ? undefined : parseHostPort(metrics, 'metrics'),
+    socketGroup: text(settings, 'socket-group'),
+    strictHealth: settings['strict-health'] === true,
+    logLevel: logLevel(text(settings, 'log-level') ?? 'info'),
+  }
+}
+
+function logLevel(name: string): LogLevel {
+  const level = logLevels.find((known) => known === name)
+  if (level !== undefined) return level
+  throw new LatchkeyError('ERR_CONFIG_INVALID', 'log-level is no known level', {
+    hint: `use one of ${logLevels.join(', ')}`,
+  })
+}
+
+function text(settings: Settings, name: string): string | undefined {
+  const value = settings[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+function parseFile(yaml: typeof import('yaml'), source: string): Settings {
+  const document = yaml.parseDocument(source, { uniqueKeys: true })
+  const [problem] = document.errors
+  if (problem !== undefined) {
+    throw invalid(`is not YAML (${problem.code}, line ${problem.linePos?.[0].line ?? 1})`)
+  }
+  const content: unknown = document.toJS({ maxAliasCount: 0 })
+  if (content === null) return {}
+  if (typeof content !== 'object' || Array.isArray(content)) throw invalid('is not a mapping')
+  const settings: Record<string, string | boolean | readonly string[]> = {}
+  for (const [key, value] of Object.entries(content)) settings[key] = fileValue(key, value)
+  return settings
+}
+
+function fileValue(key: string, value: unknown): string | boolean | readonly string[] {
+  const known = Object.hasOwn(flags, key) && !['config', 'help', 'version'].includes(key)
+  if (!known) {
+    const names = Object.keys(flags).filter((name) => !['config', 'help', 'version'].includes(name))
+    throw invalid(`has an unknown key, ${key}`, `the keys are ${names.join(', ')}`)
+  }
+  const { type } = flags[key as keyof typeof flags]
+  if (type === 'boolean') {
+    if (typeof value === 'boolean') return value
+    throw invalid(`has a ${key} that is neither true nor false`)
+  }
+  if (typeof value === 'string') return value
+  // A group may be given by its number.
+  if (key === 'socket-group' && typeof value === 'number') return String(value)
+  if (key === 'root' && Array.isArray(value) && value.every((item) => typeof item === 'string')) {
+    return value
+  }
+  throw invalid(
+    `has a ${key} that is not ${key === 'root' ? 'a text or a list of texts' : 'a text'}`,
+  )
+}
+
+function usage(message: string): LatchkeyError {
+  return new LatchkeyError('ERR_USAGE', message, { hint: 'see latchkey-kms --help' })
+}
+
+function invalid(what: string, hint = 'see latchkey-kms --help'): LatchkeyError {
+  return new LatchkeyError('ERR_CONFIG_INVALID', `the configuration file ${what}`, { hint })
+}

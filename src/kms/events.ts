@@ -1,0 +1,40 @@
+import type { Log } from '../observe/log.ts'
+
+/** Everything that the KMS plugin logs. Names are stable; tools may match them. */
+export type KmsEvent =
+  /** The socket is open. Fields: path, origin (`own` or `systemd`), version. */
+  | 'kms.listening'
+  /** A keyring is served. Fields: generation, keyId, keys (how many live ones), keyringId. */
+  | 'kms.keyring_loaded'
+  /** The store holds a keyring that is not taken; the former one, if any, is still served. */
+  | 'kms.keyring_refused'
+  /** A `--root` could not be opened. Field: root, its number on the command line from 1. */
+  | 'kms.root_unavailable'
+  /** A root is opened in a way that works and is unwise. Field: warning. */
+  | 'kms.root_unwise'
+  /** A key failed its self-test. Fields: keyId, state. */
+  | 'kms.key_unusable'
+  /** A key that had failed its self-test works again. Field: keyId. */
+  | 'kms.key_usable'
+  /** Decrypt used a retired key: something still needs it. Fields: keyId, heldBack. */
+  | 'kms.retired_key_used'
+  /** Decrypt named a key that this keyring never had. Fields: kind, keyId, heldBack. */
+  | 'kms.unknown_key'
+  /** A call failed inside; the caller was told "internal error". Fields: service, method. */
+  | 'kms.internal_error'
+  /** One call, at level debug. Fields: service, method, code, ms, uid, keyId. */
+  | 'kms.request'
+  /** The listening socket had an error. */
+  | 'kms.socket_error'
+  /** The service manager could not be told. */
+  | 'kms.notify_failed'
+  /** Where metrics and health are served. Field: address. */
+  | 'kms.endpoint_listening'
+  /** No further connections; calls in flight are answered. Field: signal. */
+  | 'kms.stopping'
+  /** Stopped. Field: cut, connections that were not done in time. */
+  | 'kms.stopped'
+  | 'endpoint.failed'
+
+/** The plugin's log. */
+export type KmsLog = Log<KmsEvent>
