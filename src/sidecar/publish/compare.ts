@@ -2,8 +2,10 @@ import type { SecretBytes } from '../../base/secret.ts'
 import type { AnchoredDirectory } from './anchored-directory.ts'
 import type { FileOperations } from './file-operations.ts'
 import { applyAccess, readFoundFile } from './files.ts'
+import type { Access } from './files.ts'
+import { directoryMode } from './generation.ts'
 import type { SetFile } from './generation.ts'
-import type { Manifest } from './manifest.ts'
+import type { Manifest, ManifestFile } from './manifest.ts'
 
 /** How a wanted set differs from the one that is published. */
 export interface Difference {
@@ -38,10 +40,42 @@ export function compareWithPublished(
   return { entries, access }
 }
 
+/**
+ * Gives the files of a generation, and its directory, back their mode and group. Returns whether that
+ * was needed, or `undefined` when a file is missing or of another size.
+ */
+export function repairGeneration(
+  generation: AnchoredDirectory,
+  files: readonly ManifestFile[],
+  operations: FileOperations,
+): boolean | undefined {
+  const access: ManifestFile[] = []
+  for (const file of files) {
+    const facts = generation.lstat(file.name)
+    if (facts?.kind !== 'file' || facts.size !== file.size) return undefined
+    if (facts.mode !== file.mode || (file.group !== undefined && facts.gid !== file.group)) {
+      access.push(file)
+    }
+  }
+  repairAccess(generation, access, operations)
+  return repairDirectoryMode(generation, files) || access.length > 0
+}
+
+/** Gives the directory of a generation back its mode. Returns whether that was needed. */
+export function repairDirectoryMode(
+  generation: AnchoredDirectory,
+  files: readonly Access[],
+): boolean {
+  const mode = directoryMode(files)
+  if (generation.stat().mode === mode) return false
+  generation.chmod(mode)
+  return true
+}
+
 /** Gives files back their mode and group. */
 export function repairAccess(
   generation: AnchoredDirectory,
-  files: readonly SetFile[],
+  files: readonly (Access & { readonly name: string })[],
   operations: FileOperations,
 ): void {
   for (const file of files) {

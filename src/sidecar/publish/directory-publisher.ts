@@ -1,6 +1,11 @@
 import { LatchkeyError, isLatchkeyError } from '../../base/errors.ts'
 import type { AnchoredDirectory } from './anchored-directory.ts'
-import { compareWithPublished, repairAccess } from './compare.ts'
+import {
+  compareWithPublished,
+  repairAccess,
+  repairDirectoryMode,
+  repairGeneration,
+} from './compare.ts'
 import { fileError } from './file-error.ts'
 import type { FileOperations } from './file-operations.ts'
 import { readFoundFile, removeName, removeTree } from './files.ts'
@@ -15,7 +20,7 @@ import {
 } from './generation.ts'
 import type { SetFile } from './generation.ts'
 import { removeOtherNames, repairNames, switchTo, temporaryLink } from './links.ts'
-import type { Manifest } from './manifest.ts'
+import type { Manifest, ManifestFile } from './manifest.ts'
 import { openTarget } from './walk.ts'
 import type { TargetPlace } from './walk.ts'
 
@@ -26,6 +31,14 @@ export interface Publication {
   /** The entries whose files changed; empty when nothing was published, or nothing but other modes. */
   readonly changed: ReadonlySet<number>
   /** Whether something was put right that nobody but the sidecar should have touched. */
+  readonly repaired: boolean
+}
+
+/** What is left of what was published. */
+export interface Verification {
+  /** `undefined` when there is no set of this plan that is whole. */
+  readonly manifest: Manifest | undefined
+  /** Whether something was put right. */
   readonly repaired: boolean
 }
 
@@ -64,26 +77,37 @@ export class DirectoryPublisher {
   }
 
   /**
-   * Takes over what an earlier process published: clears the leavings of a crash, repairs the links
-   * and returns the manifest, or `undefined` when there is no set of this plan that is whole.
+   * Takes over what an earlier process published: clears the leavings of a crash and verifies. As
+   * {@link DirectoryPublisher.verify}.
    */
-  adopt(): Manifest | undefined {
+  adopt(): Verification {
+    return this.#guard(() => {
+      const { operations } = this.#options
+      using directory = openTarget(this.#options, { operations })
+      if (directory === undefined) return { manifest: undefined, repaired: false }
+      this.#sweep(directory, [publishedNumber(directory, operations)])
+      return this.#verify(directory)
+    })
+  }
+
+  /**
+   * Looks whether what was published is still there, and repairs links, modes and groups. Content is
+   * looked at when a set is published, sizes here.
+   */
+  verify(): Verification {
     return this.#guard(() => {
       using directory = openTarget(this.#options, { operations: this.#options.operations })
-      if (directory === undefined) return undefined
-      const number = publishedNumber(directory, this.#options.operations)
-      this.#sweep(directory, [number])
-      using published = this.#open(directory)
-      if (published === undefined) return undefined
-      const whole = published.manifest.files.every(({ name, size }) => {
-        const facts = published.generation.lstat(name)
-        return facts?.kind === 'file' && facts.size === size
-      })
-      if (!whole) return undefined
-      const names = published.manifest.files.map(({ name }) => name)
-      repairNames(directory, names, this.#options.operations)
-      removeOtherNames(directory, names, this.#options.operations)
-      return published.manifest
+      if (directory === undefined) return { manifest: undefined, repaired: false }
+      return this.#verify(directory)
+    })
+  }
+
+  /** The files that are published. */
+  published(): readonly ManifestFile[] {
+    return this.#guard(() => {
+      using directory = openTarget(this.#options, { operations: this.#options.operations })
+      using published = directory && this.#open(directory)
+      return published?.manifest.files ?? []
     })
   }
 
@@ -104,8 +128,14 @@ export class DirectoryPublisher {
     })
   }
 
-  /** Makes the directory hold exactly `files`. */
-  publish(files: readonly SetFile[]): Publication {
+  /**
+   * Makes the directory hold exactly `files`. `beforeSwitch` is told what is about to change when
+   * all is written and nothing is visible; what it throws keeps the old set.
+   */
+  publish(
+    files: readonly SetFile[],
+    beforeSwitch: (changed: ReadonlySet<number>) => void = () => undefined,
+  ): Publication {
     return this.#guard(() => {
       const { operations, plan } = this.#options
       const create = directoryMode(files)
@@ -121,12 +151,13 @@ export class DirectoryPublisher {
       }
       const current = publishedNumber(directory, operations)
       const number = (generationNumbers(directory.list()).at(-1) ?? 0) + 1
+      const changed = difference?.entries ?? new Set(files.map(({ entry }) => entry))
       this.#write(directory, { number, plan, files }, current)
+      beforeSwitch(changed)
       switchTo(directory, number, operations)
       repairNames(directory, names, operations)
       removeOtherNames(directory, names, operations)
       this.#sweep(directory, [number, current])
-      const changed = difference?.entries ?? new Set(files.map(({ entry }) => entry))
       return { published: true, changed, repaired: false }
     })
   }
@@ -187,11 +218,9 @@ export class DirectoryPublisher {
     if (published === undefined) return undefined
     const { entries, access } = compareWithPublished(published, files, operations)
     if (entries.size > 0) return { entries, repaired: false }
-    const mode = directoryMode(files)
-    const widened = published.generation.stat().mode !== mode
-    if (widened) published.generation.chmod(mode)
+    const opened = repairDirectoryMode(published.generation, files)
     repairAccess(published.generation, access, operations)
-    return { entries, repaired: widened || access.length > 0 }
+    return { entries, repaired: opened || access.length > 0 }
   }
 
   /** Opens the published generation, if it is one of this plan. */
@@ -210,6 +239,19 @@ export class DirectoryPublisher {
         kept.dispose()
       },
     }
+  }
+
+  #verify(directory: AnchoredDirectory): Verification {
+    const { operations } = this.#options
+    using published = this.#open(directory)
+    if (published === undefined) return { manifest: undefined, repaired: false }
+    const { generation, manifest } = published
+    const repaired = repairGeneration(generation, manifest.files, operations)
+    if (repaired === undefined) return { manifest: undefined, repaired: false }
+    const names = manifest.files.map(({ name }) => name)
+    const renamed = repairNames(directory, names, operations)
+    removeOtherNames(directory, names, operations)
+    return { manifest, repaired: repaired || renamed }
   }
 
   /** Removes every generation whose number is not in `keep`, and what a crash left. */

@@ -17,11 +17,21 @@ export interface ManifestFile {
   readonly entry: number
   /** Length in bytes. */
   readonly size: number
+  /** Permission bits. */
+  readonly mode: number
+  /** Numeric group, if one was asked for. */
+  readonly group: number | undefined
 }
 
-/** The manifest as bytes: JSON, `{"format":1,"plan":…,"files":[["name",entry,size],…]}`. */
+/** The manifest as bytes: `{"format":1,"plan":…,"files":[["name",entry,size,mode,group or -1],…]}`. */
 export function printManifest(manifest: Manifest): Uint8Array {
-  const files = manifest.files.map(({ name, entry, size }) => [name, entry, size])
+  const files = manifest.files.map(({ name, entry, size, mode, group }) => [
+    name,
+    entry,
+    size,
+    mode,
+    group ?? -1,
+  ])
   return utf8(`${JSON.stringify({ format: 1, plan: manifest.plan, files })}\n`)
 }
 
@@ -36,10 +46,12 @@ export function readManifest(bytes: Uint8Array): Manifest | undefined {
 }
 
 function readFile(file: unknown): ManifestFile | undefined {
-  if (!Array.isArray(file) || file.length !== 3) return undefined
-  const [name, entry, size] = file as readonly unknown[]
+  if (!Array.isArray(file) || file.length !== 5) return undefined
+  const [name, entry, size, mode, group] = file as readonly unknown[]
   if (typeof name !== 'string' || !isCount(entry) || !isCount(size)) return undefined
-  return /^[^/\0]{1,255}$/.test(name) && !name.startsWith('..') ? { name, entry, size } : undefined
+  if (!isCount(mode) || mode > 0o777 || !(group === -1 || isCount(group))) return undefined
+  if (!/^[^/\0]{1,255}$/.test(name) || name.startsWith('..')) return undefined
+  return { name, entry, size, mode, group: group === -1 ? undefined : group }
 }
 
 function isCount(value: unknown): value is number {

@@ -31,7 +31,7 @@ const check = (
     `killed before call ${at}: ${JSON.stringify(found)}`,
   )
   const restarted = publisherAt(root)
-  const adopted = restarted.adopt()
+  const adopted = restarted.adopt().manifest
   if (found !== undefined) {
     t.deepEqual(
       adopted?.files.map(({ name }) => name),

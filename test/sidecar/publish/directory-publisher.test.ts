@@ -108,7 +108,7 @@ test('an empty set is a set', (t) => {
   publisher.publish(filesOf({ a: '1' }))
   t.true(publisher.publish([]).published)
   t.deepEqual(seen(join(root, 'etc/app/db')), {})
-  t.deepEqual(publisherAt(root).adopt()?.files, [])
+  t.deepEqual(publisherAt(root).adopt().manifest?.files, [])
 })
 
 test('withdrawn files are gone from every generation and from sight', (t) => {
@@ -121,18 +121,18 @@ test('withdrawn files are gone from every generation and from sight', (t) => {
   t.deepEqual(seen(directory), { b: 'new' })
   t.deepEqual(seen(join(directory, '..gen-1')), { b: 'old' })
   t.deepEqual(seen(join(directory, '..gen-2')), { b: 'new' })
-  t.is(publisherAt(root).adopt(), undefined, 'a set with a hole is not whole')
+  t.is(publisherAt(root).adopt().manifest, undefined, 'a set with a hole is not whole')
 })
 
 test('a later process adopts what an earlier one published', (t) => {
   const root = temporaryDirectory(t)
   publisherAt(root).publish([...filesOf({ a: '1' }), ...filesOf({ b: '22' }, { entry: 3 })])
   const later = publisherAt(root)
-  t.deepEqual(later.adopt(), {
+  t.deepEqual(later.adopt().manifest, {
     plan: 'plan-1',
     files: [
-      { name: 'a', entry: 0, size: 1 },
-      { name: 'b', entry: 3, size: 2 },
+      { name: 'a', entry: 0, size: 1, mode: 0o400, group: undefined },
+      { name: 'b', entry: 3, size: 2, mode: 0o400, group: undefined },
     ],
   })
   t.false(later.publish([...filesOf({ a: '1' }), ...filesOf({ b: '22' }, { entry: 3 })]).published)
@@ -140,12 +140,12 @@ test('a later process adopts what an earlier one published', (t) => {
 
 test('nothing is adopted of another plan, of a missing file or of a missing directory', (t) => {
   const root = temporaryDirectory(t)
-  t.is(publisherAt(root).adopt(), undefined)
+  t.is(publisherAt(root).adopt().manifest, undefined)
   publisherAt(root).publish(filesOf({ a: '1' }))
-  t.is(publisherAt(root, { plan: 'plan-2' }).adopt(), undefined)
+  t.is(publisherAt(root, { plan: 'plan-2' }).adopt().manifest, undefined)
   t.deepEqual(seen(join(root, 'etc/app/db')), { a: '1' }, 'what is there stays until replaced')
   fs.unlinkSync(join(root, 'etc/app/db/..gen-1/a'))
-  t.is(publisherAt(root).adopt(), undefined)
+  t.is(publisherAt(root).adopt().manifest, undefined)
 })
 
 test('files of an entry can be carried over into the next set', (t) => {

@@ -86,7 +86,7 @@ const disturbances: Readonly<Record<string, (directory: string) => void>> = {
     fs.chmodSync(join(directory, '..gen-1/..set'), 0o600)
     fs.writeFileSync(
       join(directory, '..gen-1/..set'),
-      '{"format":1,"plan":"plan-1","files":[["../x",0,1]]}',
+      '{"format":1,"plan":"plan-1","files":[["../x",0,1,256,-1]]}',
     )
   },
 }
@@ -121,7 +121,7 @@ for (const [what, disturb] of Object.entries(disturbances)) {
     publisherAt(root).publish(filesOf({ a: 'hunter2' }))
     disturb(directory)
     const later = publisherAt(root)
-    if (later.adopt() !== undefined) t.is(seenThroughLink(directory)?.['a']?.length, 7)
+    if (later.adopt().manifest !== undefined) t.is(seenThroughLink(directory)?.['a']?.length, 7)
     later.publish(filesOf({ a: 'next' }))
     later.dropPrevious()
     t.deepEqual(seen(directory), { a: 'next' })
@@ -141,4 +141,45 @@ test('a directory with something in it is not removed to make room for a file', 
   fs.mkdirSync(join(target, 'mine'), { recursive: true })
   t.throws(() => publisherAt(root).publish(filesOf({ a: '1' })), { code: 'ERR_TARGET_UNSAFE' })
   t.true(fs.existsSync(join(target, 'mine')))
+})
+
+test('a look between sets repairs links and modes, and leaves the generation before in its grace', (t) => {
+  const root = temporaryDirectory(t)
+  const directory = join(root, 'etc/app/db')
+  const publisher = publisherAt(root)
+  publisher.publish(filesOf({ a: '1' }))
+  publisher.publish(filesOf({ a: '2' }))
+  t.false(publisher.verify().repaired)
+  fs.chmodSync(join(directory, '..gen-2/a'), 0o644)
+  fs.unlinkSync(join(directory, 'a'))
+  t.true(publisher.verify().repaired)
+  t.is(modeOf(join(directory, '..gen-2/a')), 0o400)
+  t.deepEqual(seen(directory), { a: '2' })
+  t.deepEqual(generationsIn(directory), ['..gen-1', '..gen-2'])
+  fs.truncateSync(join(directory, '..gen-2/a'), 0)
+  t.is(publisher.verify().manifest, undefined)
+})
+
+test('a set is announced when all is written and nothing is visible', (t) => {
+  const root = temporaryDirectory(t)
+  const directory = join(root, 'etc/app/db')
+  const publisher = publisherAt(root)
+  publisher.publish([...filesOf({ a: '1' }), ...filesOf({ b: '1' }, { entry: 1 })])
+  const announced: unknown[] = []
+  const next = [...filesOf({ a: '1' }), ...filesOf({ b: '2' }, { entry: 1 })]
+  publisher.publish(next, (changed) => {
+    announced.push([...changed], seen(directory), seen(join(directory, '..gen-2')))
+  })
+  t.deepEqual(announced, [[1], { a: '1', b: '1' }, { a: '1', b: '2' }])
+  publisher.publish(next, () => {
+    t.fail('nothing changes')
+  })
+  t.throws(
+    () =>
+      publisher.publish(filesOf({ a: '3' }), () => {
+        throw new Error('not now')
+      }),
+    { code: 'ERR_IO' },
+  )
+  t.deepEqual(seen(directory), { a: '1', b: '2' })
 })
