@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto'
+import { objectOf, objectsOf, textOf, type JsonObject } from '../../injection/pod/json.ts'
+import type { SidecarSettings } from '../settings.ts'
+
+/**
+ * The port of the startup probe: the configured one, or the next that no container of the pod
+ * declares.
+ *
+ * Pods on the host's network share the node's ports, so there it is drawn by the name of what owns
+ * the pod: the same for every pod of a DaemonSet, another for the next DaemonSet.
+ */
+export function healthPortOf(
+  pod: JsonObject,
+  namespace: string,
+  settings: Pick<SidecarSettings, 'healthPort' | 'hostPorts'>,
+): number {
+  const spec = objectOf(pod['spec'])
+  const taken = new Set(
+    [...objectsOf(spec['initContainers']), ...objectsOf(spec['containers'])]
+      .flatMap(({ ports }) => objectsOf(ports))
+      .flatMap(({ containerPort, hostPort }) => [containerPort, hostPort]),
+  )
+  if (spec['hostNetwork'] !== true) {
+    let port = settings.healthPort
+    while (taken.has(port)) port = port === 65_535 ? 1024 : port + 1
+    return port
+  }
+  const { first, count } = settings.hostPorts
+  const offset = createHash('sha256')
+    .update(`${namespace}/${ownerOf(pod)}`)
+    .digest()
+  let turn = offset.readUInt32BE(0) % count
+  for (let tried = 0; tried < count && taken.has(first + turn); tried += 1) {
+    turn = (turn + 1) % count
+  }
+  return first + turn
+}
+
+/** What a pod comes from: the same for all pods that a controller makes. */
+function ownerOf(pod: JsonObject): string {
+  const { ownerReferences, generateName, name } = objectOf(pod['metadata'])
+  const controller = objectsOf(ownerReferences).find((owner) => owner['controller'] === true)
+  if (controller !== undefined) {
+    return `${textOf(controller['kind']) ?? ''}/${textOf(controller['name']) ?? ''}`
+  }
+  return textOf(generateName) ?? textOf(name) ?? ''
+}
