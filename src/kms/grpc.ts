@@ -136,7 +136,7 @@ function handler(
       const ms = deps.clock.monotonicMs() - startedMs
       count({ code, seconds: ms / 1000 })
       const { uid, keyId } = about
-      deps.log.debug('kms.request', { ...name, code: codes[code], ms, uid, keyId })
+      deps.log.debug('kms.request', { ...name, status: codes[code], ms, uid, keyId })
     }
     let answer: Answer
     try {

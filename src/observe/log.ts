@@ -11,8 +11,14 @@ export type LogLevel = (typeof logLevels)[number]
 /** What a log field may hold. Everything else, and above all a secret, is left out by its type. */
 export type LogValue = string | number | boolean | null | undefined | readonly (string | number)[]
 
+/** Names that every line has of its own, so that no field may have them. */
+type ReservedName = (typeof reservedNames)[number]
+const reservedNames = ['event', 'level', 'time', 'program', 'error', 'code', 'hint'] as const
+
 /** Fields of one log line. */
-export type LogFields = Readonly<Record<string, LogValue>>
+export type LogFields = Readonly<Record<string, LogValue>> & {
+  readonly [Name in ReservedName]?: never
+}
 
 /**
  * Where a service says what happens: an event, which is a stable name that tools may match, fields,
@@ -70,13 +76,13 @@ export const silentLog: Log = {
   error: () => undefined,
 }
 
-const reserved = new Set(['event', 'level', 'time', 'program', 'error', 'code', 'hint'])
+const reserved = new Set<string>(reservedNames)
 
 function printable(fields: LogFields): Record<string, LogValue> {
   const line: Record<string, LogValue> = {}
   for (const [name, value] of Object.entries(fields)) {
-    if (reserved.has(name)) throw new TypeError(`log field ${name} is reserved`)
-    line[name] = printableValue(value)
+    // The types keep reserved names out; a log line must not be what fails a request all the same.
+    line[reserved.has(name) ? `_${name}` : name] = printableValue(value)
   }
   return line
 }

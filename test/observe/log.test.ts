@@ -96,3 +96,15 @@ test('text is cut, and control characters cannot break a line', (t) => {
   t.is((lines[0]?.match(/\n/g) ?? []).length, 1)
   t.is((last()['long'] as string).length, 1025)
 })
+
+test('a field under a reserved name is kept apart from it, and fails nobody', (t) => {
+  const lines: string[] = []
+  const log = createLog({
+    program: 'p',
+    level: 'debug',
+    destination: { write: (line: string) => lines.push(line) },
+    now: () => 0,
+  })
+  log.debug('happened', { ['code' as string]: 'OK' })
+  t.like(JSON.parse(lines.join('')), { event: 'happened', _code: 'OK' })
+})
