@@ -16,9 +16,7 @@ type ReservedName = (typeof reservedNames)[number]
 const reservedNames = ['event', 'level', 'time', 'program', 'error', 'code', 'hint'] as const
 
 /** Fields of one log line. */
-export type LogFields = Readonly<Record<string, LogValue>> & {
-  readonly [Name in ReservedName]?: never
-}
+export type LogFields = Readonly<Record<string, LogValue> & Partial<Record<ReservedName, never>>>
 
 /**
  * Where a service says what happens: an event, which is a stable name that tools may match, fields,

@@ -30,5 +30,6 @@ function clock(time: unknown): string {
 
 function text(value: unknown): string {
   if (typeof value === 'string') return value
+  if (typeof value === 'number') return String(Math.round(value * 100) / 100)
   return typeof value === 'undefined' ? '' : JSON.stringify(value)
 }
