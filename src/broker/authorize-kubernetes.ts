@@ -1,0 +1,96 @@
+import type { Clock } from '../base/clock.ts'
+import type { KubernetesClient } from '../clients/kubernetes.ts'
+import { metaOf, type ObjectMeta } from '../clients/kubernetes-objects.ts'
+import { reviewAccess } from '../clients/kubernetes-reviews.ts'
+import { watchResource, type ResourceWatch } from '../clients/kubernetes-watch.ts'
+import { asking } from './authenticate-kubernetes.ts'
+import type { Authorizer, PermissionScope } from './identity.ts'
+
+const rbac = '/apis/rbac.authorization.k8s.io/v1'
+/** What RBAC answers from, and whom a change of one object concerns. */
+const watched: readonly {
+  readonly path: string
+  readonly scope: (meta: ObjectMeta) => PermissionScope
+}[] = [
+  { path: `${rbac}/roles`, scope: inNamespace },
+  { path: `${rbac}/rolebindings`, scope: inNamespace },
+  { path: `${rbac}/clusterroles`, scope: everywhere },
+  { path: `${rbac}/clusterrolebindings`, scope: everywhere },
+  {
+    path: '/api/v1/serviceaccounts',
+    scope: ({ namespace, name }) => ({ namespace, account: name }),
+  },
+]
+
+/**
+ * Authorizes by SubjectAccessReview, verb `mount` on core `secrets` by name, and watches the
+ * metadata of everything that RBAC answers from. Other authorizers may change their minds unseen:
+ * whoever caches asks again now and then.
+ */
+export function kubernetesAuthorizer(
+  client: KubernetesClient,
+  deps: {
+    readonly clock: Clock
+    /** Uniform in [0, 1). */
+    readonly random: () => number
+    readonly signal: AbortSignal
+    readonly onProblem: (error: unknown) => void
+  },
+): Authorizer {
+  const listeners = new Set<(scope: PermissionScope) => void>()
+  const tell = (scope: PermissionScope): void => {
+    for (const listener of [...listeners]) listener(scope)
+  }
+  const watches: readonly ResourceWatch[] = watched.map(({ path, scope }) =>
+    watchResource<ObjectMeta>(
+      {
+        path,
+        content: 'metadata',
+        list: 'position',
+        project: metaOf,
+        // Where a watch begins anew, anything may have changed before.
+        replaced: () => {
+          tell({ namespace: undefined, account: undefined })
+        },
+        changed: (_event, meta) => {
+          tell(scope(meta))
+        },
+        problem: deps.onProblem,
+      },
+      { ...deps, client },
+    ),
+  )
+  return {
+    mayMount: (account, secret, signal) =>
+      asking(() =>
+        reviewAccess(
+          client,
+          {
+            user: account.user,
+            verb: 'mount',
+            resource: 'secrets',
+            namespace: account.namespace,
+            name: secret,
+          },
+          signal,
+        ),
+      ),
+    mayListPods: ({ user }, namespace, signal) =>
+      asking(() =>
+        reviewAccess(client, { user, verb: 'list', resource: 'pods', namespace, name: '' }, signal),
+      ),
+    onChange: (listener, signal) => {
+      listeners.add(listener)
+      signal.addEventListener('abort', () => listeners.delete(listener), { once: true })
+    },
+    staleMs: () => Math.max(...watches.map((watch) => watch.staleMs())),
+  }
+}
+
+function inNamespace({ namespace }: ObjectMeta): PermissionScope {
+  return { namespace, account: undefined }
+}
+
+function everywhere(): PermissionScope {
+  return { namespace: undefined, account: undefined }
+}
