@@ -68,7 +68,7 @@ async function examine(context: AdminContext, flags: DoctorFlags): Promise<reado
   using keyring = checked?.keyring
   findings.push(...(checked?.findings ?? []))
   if (socketPath !== undefined) {
-    findings.push(...(await checkSocket(socketPath, { keyring, uid: context.uid })))
+    findings.push(...(await checkSocket(socketPath, { keyring })))
   }
   findings.push(
     ...(await checkFile(context, {

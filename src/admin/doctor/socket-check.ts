@@ -26,7 +26,15 @@ export async function checkSocket(
   }
 }
 
-async function checkPlace(path: string, uid: number): Promise<readonly Finding[]> {
+/** Whether this process may connect, as far as the permissions of the path go. */
+async function mayConnect(path: string): Promise<boolean> {
+  return await fs.access(path, fs.constants.W_OK).then(
+    () => true,
+    (error: unknown) => systemCode(error) !== 'EACCES',
+  )
+}
+
+async function checkPlace(path: string): Promise<readonly Finding[]> {
   const directory = dirname(path)
   const [inDirectory, socket] = [await statOf(directory), await statOf(path)]
   if (inDirectory?.isDirectory() !== true) {
@@ -38,9 +46,14 @@ async function checkPlace(path: string, uid: number): Promise<readonly Finding[]
       about.problem(`others may replace files in ${directory}`, `chmod go-w ${directory}`),
     )
   }
-  if (inDirectory.uid !== 0 && inDirectory.uid !== uid) {
+  // Nobody but root and whoever serves the socket may be able to replace it.
+  const server = socket?.uid ?? inDirectory.uid
+  if (inDirectory.uid !== 0 && inDirectory.uid !== server) {
     findings.push(
-      about.problem(`${directory} belongs to user ${inDirectory.uid}`, `chown ${uid} ${directory}`),
+      about.problem(
+        `${directory} belongs to user ${inDirectory.uid}, and the socket to user ${server}`,
+        `chown ${server} ${directory}`,
+      ),
     )
   }
   if (socket === undefined) {
