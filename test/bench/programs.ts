@@ -1,4 +1,4 @@
-import { cp, mkdir } from 'node:fs/promises'
+import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bundle } from '../../scripts/build/bundle.ts'
 import { exerciseKms } from '../../scripts/build/exercise-kms.ts'
@@ -28,7 +28,6 @@ export async function buildContenders(ground: Ground): Promise<readonly Contende
     { name: 'do-nothing', source: 'test/bench/do-nothing.ts' },
   ]
   await bundle(programs, { project, out })
-  await mkdir(join(out, 'bin'), { recursive: true }).catch(() => undefined)
   await writeLaunchers(programs, { out })
   await cp(join(project, 'proto'), join(out, 'proto'), { recursive: true })
   const launcher = (name: string): string => join(out, 'bin', name)
