@@ -13,10 +13,19 @@ const statusTimeoutMs = 3000
 /** Looks at the plugin's socket as the API server will use it, and at what answers there. */
 export async function checkSocket(
   path: string,
-  options: { readonly keyring: Keyring | undefined; readonly uid: number },
+  options: { readonly keyring: Keyring | undefined },
 ): Promise<readonly Finding[]> {
-  const place = await checkPlace(path, options.uid)
+  const place = await checkPlace(path)
   if (place.some(({ level }) => level === 'problem')) return place
+  if (!(await mayConnect(path))) {
+    return [
+      ...place,
+      about.warning(
+        'the socket is there, and not for this user: it was not asked',
+        `to ask it, run as root: latchkey doctor --listen unix://${path}`,
+      ),
+    ]
+  }
   try {
     const status = await askKmsStatus(path, statusTimeoutMs)
     return [...place, ...checkStatus(status, options.keyring)]
