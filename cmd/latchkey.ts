@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../src/base/exit-code.ts'
+import { auditCommand } from './latchkey/audit.ts'
 import { completionCommand } from './latchkey/completion.ts'
 import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
@@ -24,6 +25,7 @@ const program: Command = new Command('latchkey')
   .addCommand(secretCommand())
   .addCommand(lintCommand())
   .addCommand(explainCommand())
+  .addCommand(auditCommand())
   .addCommand(completionCommand(() => program))
 
 /** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */

@@ -1,0 +1,116 @@
+import { createReadStream } from 'node:fs'
+import { resolve } from 'node:path'
+import { LatchkeyError, systemCode } from '../../base/errors.ts'
+import { diskError } from '../../clients/disk.ts'
+import { isAuditHead, maxLineBytes, type AuditHead } from '../../observe/audit-record.ts'
+import { createAuditVerifier, type AuditReport } from '../../observe/audit-verify.ts'
+import type { AdminContext } from '../context.ts'
+import { print, type OutputFormat } from '../output.ts'
+
+/** Flags of `latchkey audit verify`. */
+export interface AuditVerifyFlags {
+  /** Audit files, oldest first. */
+  readonly files: readonly string[]
+  /** Public keys that chains must have; none: any. */
+  readonly key: readonly string[]
+  /** File with exported heads, one JSON object a line. */
+  readonly heads: string | undefined
+  readonly output: OutputFormat
+}
+
+/**
+ * `latchkey audit verify`: reads the files once, in bounded memory, and says what each chain proves.
+ *
+ * @returns whether nothing was changed, moved or cut, as far as can be known.
+ * @throws `ERR_USAGE` for a file that is not there or heads that are none; `ERR_IO`.
+ */
+export async function auditVerify(
+  context: AdminContext,
+  flags: AuditVerifyFlags,
+): Promise<boolean> {
+  const heads = flags.heads === undefined ? [] : await readHeads(resolve(context.cwd, flags.heads))
+  const verifier = createAuditVerifier({ keys: flags.key, heads })
+  for (const file of flags.files) {
+    for await (const line of readLines(resolve(context.cwd, file))) verifier.line(line)
+  }
+  const report = verifier.finish()
+  await print(context.terminal, {
+    format: flags.output,
+    value: report,
+    table: () => rowsOf(report),
+  })
+  const { problems, torn, chains } = report
+  const unanchored = chains.reduce((sum, chain) => sum + chain.unanchored, 0)
+  for (const { kind, chain, line } of problems) {
+    context.terminal.say(`problem: ${kind}, chain ${chain}${line > 0 ? `, line ${line}` : ''}`)
+  }
+  for (const line of torn) context.terminal.say(`torn: line ${line} was not written whole`)
+  if (unanchored > 0) {
+    context.terminal.say(
+      `unanchored: ${unanchored} line(s) after the last checkpoint prove nothing yet`,
+    )
+  }
+  if (chains.length === 0) context.terminal.say('there is no audit chain in what was named')
+  return problems.length === 0 && chains.length > 0
+}
+
+function rowsOf(report: AuditReport): readonly (readonly string[])[] {
+  return [
+    ['CHAIN', 'LINES', 'FROM', 'TO', 'UNANCHORED', 'LOST', 'VERDICT'],
+    ...report.chains.map((chain) => [
+      chain.chain,
+      String(chain.lines),
+      chain.firstTime,
+      chain.lastTime,
+      String(chain.unanchored),
+      String(chain.lost),
+      report.problems.some((problem) => problem.chain === chain.chain) ? 'CHANGED' : 'intact',
+    ]),
+  ]
+}
+
+async function readHeads(path: string): Promise<readonly AuditHead[]> {
+  const heads: AuditHead[] = []
+  for await (const line of readLines(path)) {
+    const head = parseHead(Buffer.from(line).toString('utf8'))
+    if (head === undefined) {
+      throw new LatchkeyError('ERR_USAGE', `${path} holds a line that is no head`, {
+        hint: 'one JSON object a line with chain, seq and hash, as the log event audit.checkpoint has them',
+      })
+    }
+    heads.push(head)
+  }
+  return heads
+}
+
+function parseHead(text: string): AuditHead | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isAuditHead(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Lines without their line feeds; the last one may have had none. A line too long comes cut. */
+async function* readLines(path: string): AsyncGenerator<Uint8Array> {
+  let rest = Buffer.alloc(0)
+  try {
+    for await (const chunk of createReadStream(path)) {
+      rest = Buffer.concat([rest, chunk as Buffer])
+      let begin = 0
+      for (let end = rest.indexOf(0x0a); end !== -1; end = rest.indexOf(0x0a, begin)) {
+        yield rest.subarray(begin, end)
+        begin = end + 1
+      }
+      rest = rest.subarray(begin)
+      if (rest.byteLength > maxLineBytes) rest = rest.subarray(0, maxLineBytes + 1)
+    }
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') {
+      throw new LatchkeyError('ERR_USAGE', `there is no file ${path}`)
+    }
+    throw diskError(error, path)
+  }
+  if (rest.byteLength > 0) yield rest
+}
