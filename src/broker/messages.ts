@@ -49,6 +49,7 @@ export const outcomes = [
   'read-only',
   'not-renderable',
   'io-error',
+  'waits-for-restart',
 ] as const
 
 /** One of {@link outcomes}. */
