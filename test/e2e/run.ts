@@ -1,6 +1,10 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { binary } from './support/binaries.ts'
 import { leftBehind } from './support/left-behind.ts'
 import type { ToolName } from './support/tools.ts'
@@ -12,7 +16,7 @@ const needed: readonly ToolName[] = ['etcd', 'kube-apiserver', 'kubectl']
 /** Name patterns of test files, and the programs without which they are left out. */
 const extraPrograms: Readonly<Record<string, readonly ToolName[]>> = {
   'older-*': ['older-kube-apiserver'],
-  'guide-*': ['etcdctl', 'kubeadm'],
+  '*guide*': ['etcdctl', 'kubeadm'],
 }
 const root = join(import.meta.dirname, '..', '..')
 const run = randomUUID()
@@ -24,6 +28,7 @@ async function main(): Promise<number> {
     // One after the other: the Go linker alone fills a small machine.
     for (const name of needed) await binary(name)
     await extras()
+    await buildRelease()
   } catch (error) {
     console.error(`test:e2e: ${error instanceof Error ? error.message : 'unknown error'}`)
     return 1
@@ -60,6 +65,17 @@ async function extras(): Promise<void> {
   if (process.getuid?.() !== 0)
     leaveOut('as-root-*', 'tests that boot systemd, as you are not root')
   process.env['LATCHKEY_E2E_WITHOUT'] = without.join(',')
+}
+
+/** Builds the release once for all tests that run the programs as they are installed. */
+async function buildRelease(): Promise<void> {
+  const out = join(await mkdtemp(join(tmpdir(), 'latchkey-release-')), 'release')
+  process.once('exit', () => {
+    rmSync(dirname(out), { recursive: true, force: true })
+  })
+  const script = join(root, 'scripts', 'build.ts')
+  await promisify(execFile)(process.execPath, [script, '--out', out], { cwd: root })
+  process.env['LATCHKEY_E2E_RELEASE'] = out
 }
 
 async function ava(args: readonly string[]): Promise<number> {

@@ -25,6 +25,8 @@ export interface EncryptedClusterOptions<Plugin> {
   /** Default: Secrets and ConfigMaps. */
   readonly resources?: readonly string[]
   readonly program?: ApiServerOptions['program']
+  /** Where the plugin comes from. Default: the checkout. */
+  readonly origin?: KmsPluginOptions['origin']
   /** Default: the plugin makes its own socket. */
   readonly startPlugin?: (ground: Ground, options: KmsPluginOptions) => Promise<Plugin>
 }
@@ -44,7 +46,12 @@ export async function startEncryptedCluster<Plugin = KmsPlugin>(
     createClusterIdentity(ground),
     createKeyring(ground),
   ])
-  const plugin = await startPlugin(ground, { keyring, socket, metrics: `${ground.host(200)}:9464` })
+  const plugin = await startPlugin(ground, {
+    keyring,
+    socket,
+    metrics: `${ground.host(200)}:9464`,
+    ...(options.origin === undefined ? {} : { origin: options.origin }),
+  })
   await writeEncryptionConfig(config, [
     {
       resources: options.resources ?? ['secrets', 'configmaps'],

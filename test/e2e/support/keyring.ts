@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Ground } from './ground.ts'
+import { ourProgram } from './our-program.ts'
 import { runOk } from './run-program.ts'
 
 /** One key as `latchkey keys list -o json` shows it. */
@@ -25,18 +26,17 @@ export interface Keyring {
 
 /** Runs `latchkey` from the checkout and resolves with its stdout; any exit code but 0 is an error. */
 export async function latchkey(ground: Ground, args: readonly string[]): Promise<string> {
-  return await runOk(ground, { command: process.execPath, args: [command('latchkey'), ...args] })
+  const { command, script } = await ourProgram(ground, 'latchkey')
+  return await runOk(ground, { command, args: [script, ...args] })
 }
 
-/** Path of one of our programs. */
-export function command(name: 'latchkey' | 'kms'): string {
-  return join(import.meta.dirname, '..', '..', '..', 'cmd', `${name}.ts`)
-}
-
-/** `latchkey keys init` in the ground's directory. */
-export async function createKeyring(ground: Ground, name = 'keyring'): Promise<Keyring> {
+/** `latchkey keys init` in the ground's directory; with a root file of its own unless one is given. */
+export async function createKeyring(
+  ground: Ground,
+  options: { readonly name?: string; readonly root?: string } = {},
+): Promise<Keyring> {
+  const { name = 'keyring', root = `file:${join(ground.dir, `${name}.root`)}` } = options
   const dir = join(ground.dir, name)
-  const root = `file:${join(ground.dir, `${name}.root`)}`
   const where = ['--keyring', dir, '--root', root]
   const keys = async (...args: readonly string[]): Promise<string> =>
     (await latchkey(ground, ['keys', ...args, ...where])).trim()

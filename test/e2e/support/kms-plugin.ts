@@ -2,8 +2,9 @@ import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Child, startChild, tail } from './child.ts'
 import type { Ground } from './ground.ts'
-import { type Keyring, command } from './keyring.ts'
+import type { Keyring } from './keyring.ts'
 import { connectKms } from './kms-client.ts'
+import { type Origin, ourProgram } from './our-program.ts'
 import { GivenUp, until } from './until.ts'
 
 /** Where a plugin serves and what it opens. */
@@ -13,6 +14,8 @@ export interface KmsPluginOptions {
   readonly socket: string
   /** `HOST:PORT` of the metrics and health endpoint. */
   readonly metrics: string
+  /** Default: the checkout. A release starts in a fraction of the time. */
+  readonly origin?: Origin
 }
 
 /** The plugin as a unit file would run it. */
@@ -35,14 +38,15 @@ export async function startKmsPlugin(
 ): Promise<KmsPlugin> {
   const { socket, metrics } = options
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 })
+  const { command, script } = await ourProgram(ground, 'kms', options.origin)
   let child: Child | undefined
   const plugin: KmsPlugin = {
     socket,
     start: async () => {
       child = startChild(ground, {
         name: 'latchkey-kms',
-        command: process.execPath,
-        args: kmsCommandLine(options),
+        command,
+        args: [script, ...kmsFlags(options)],
       })
       await answering(child, socket)
     },
@@ -59,11 +63,10 @@ export async function startKmsPlugin(
   return plugin
 }
 
-/** `cmd/kms.ts` and its flags. */
-export function kmsCommandLine(options: KmsPluginOptions): readonly string[] {
+/** The plugin's command line. */
+export function kmsFlags(options: KmsPluginOptions): readonly string[] {
   const { keyring, socket, metrics } = options
   return [
-    command('kms'),
     ...['--keyring', keyring.dir, '--root', keyring.root],
     ...['--listen', `unix://${socket}`, '--metrics', metrics],
   ]

@@ -10,10 +10,11 @@ export interface Refusals {
   readonly longestMs: number
 }
 
-/** Connects to `socket` about every 2 ms, and hangs up, until it is stopped or the test is over. */
+/** Connects to `socket` about every `everyMs` milliseconds, and hangs up, until it is stopped or the test is over. */
 export function watchRefusals(
   t: Pick<ExecutionContext, 'teardown'>,
   socket: string,
+  everyMs: number,
 ): { stop(): Promise<Refusals> } {
   const stopped = new AbortController()
   const result = { attempts: 0, refused: 0, longestMs: 0 }
@@ -29,7 +30,7 @@ export function watchRefusals(
         result.refused += 1
         since ??= begin
       }
-      await sleep(2)
+      await sleep(everyMs)
     }
   }
   const done = watch()

@@ -1,8 +1,9 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Child, startChild } from './child.ts'
 import type { Ground } from './ground.ts'
-import { type KmsPluginOptions, answering, kmsCommandLine, readMetrics } from './kms-plugin.ts'
+import { type KmsPluginOptions, answering, kmsFlags, readMetrics } from './kms-plugin.ts'
+import { ourProgram } from './our-program.ts'
 import { until } from './until.ts'
 
 /** The plugin behind a socket that it did not open and that outlives it. */
@@ -26,6 +27,7 @@ export async function startSocketActivated(
 ): Promise<SocketActivated> {
   const { socket } = options
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 })
+  const { command, script } = await ourProgram(ground, 'kms', options.origin)
   const hold = join(ground.dir, 'hold')
   const holder = startChild(ground, {
     name: 'latchkey-kms.socket',
@@ -33,7 +35,7 @@ export async function startSocketActivated(
     args: [
       ...[`--listen=${socket}`, ...passedOn()],
       ...[join(import.meta.dirname, 'hold-socket.sh'), hold],
-      ...[process.execPath, ...kmsCommandLine(options)],
+      ...[command, script, ...kmsFlags(options)],
     ],
   })
   const pids = (): readonly number[] =>
@@ -41,6 +43,10 @@ export async function startSocketActivated(
   const next = async (after: number): Promise<void> => {
     await until('the next process', () => pids().length > after, { timeoutMs: 15_000, everyMs: 5 })
   }
+  // As SocketMode=0600 in a socket unit: the plugin refuses a socket that is open to everybody.
+  await until('the socket', async () => await chmod(socket, 0o600).then(() => true), {
+    timeoutMs: 5000,
+  })
   await answering(holder, socket)
   return {
     socket,
