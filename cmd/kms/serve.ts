@@ -11,7 +11,7 @@ import { runKms } from '../../src/kms/run.ts'
 import { createServiceManager, notifyBySystemd } from '../../src/net/service-manager.ts'
 import { createLog } from '../../src/observe/log.ts'
 import { version } from '../version.ts'
-import { listen } from './listen.ts'
+import { prepareToListen } from './listen.ts'
 import { rootOpener } from './open-roots.ts'
 
 const maxBufferedLogBytes = 1 << 20
@@ -33,13 +33,14 @@ export async function serveKms(
   const uid = process.getuid?.() ?? 0
   const common = { disk: systemDisk, random, uid, cwd: process.cwd() }
   const environment = process.env
+  const listen = await prepareToListen(config, { uid, random })
   const store = await openStore(config.keyring, common)
   const openRoots = await rootOpener(config.roots, { ...common, environment, log })
   try {
     await runKms({
       store,
       openRoots,
-      listen: (handlers) => listen(config, { ...handlers, uid, random }),
+      listen,
       metricsAddress: config.metrics,
       strictHealth: config.strictHealth,
       version,

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
+import type { Document } from 'yaml'
 import { parseHostPort, type HostPort } from '../base/address.ts'
-import { LatchkeyError } from '../base/errors.ts'
+import { LatchkeyError, systemCode } from '../base/errors.ts'
 import { parseSocketUrl } from '../net/socket-path.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
 
@@ -88,7 +89,10 @@ function parseFlags(args: readonly string[]): Settings {
   try {
     return parseArgs({ args: [...args], options: flags, strict: true }).values
   } catch (error) {
-    // The messages of parseArgs name the flag and never its value.
+    // The message of a stray argument repeats it; the others name the flag and no value.
+    if (systemCode(error) === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
+      throw usage('there is an argument that is no flag')
+    }
     throw usage(error instanceof Error ? (error.message.split('. ')[0] ?? '') : 'wrong flags')
   }
 }
@@ -131,12 +135,23 @@ function parseFile(yaml: typeof import('yaml'), source: string): Settings {
   if (problem !== undefined) {
     throw invalid(`is not YAML (${problem.code}, line ${problem.linePos?.[0].line ?? 1})`)
   }
-  const content: unknown = document.toJS({ maxAliasCount: 0 })
+  const content = plainContent(document)
   if (content === null) return {}
   if (typeof content !== 'object' || Array.isArray(content)) throw invalid('is not a mapping')
   const settings: Record<string, string | boolean | readonly string[]> = {}
   for (const [key, value] of Object.entries(content)) settings[key] = fileValue(key, value)
   return settings
+}
+
+function plainContent(document: Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 })
+  } catch (cause) {
+    throw new LatchkeyError('ERR_CONFIG_INVALID', 'the configuration file has an alias', {
+      hint: 'write the value out instead of *alias',
+      cause,
+    })
+  }
 }
 
 function fileValue(key: string, value: unknown): string | boolean | readonly string[] {

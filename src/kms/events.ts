@@ -6,8 +6,13 @@ export type KmsEvent =
   | 'kms.listening'
   /** A keyring is served. Fields: generation, keyId, keys (how many live ones), keyringId. */
   | 'kms.keyring_loaded'
-  /** The store holds a keyring that is not taken; the former one, if any, is still served. */
+  /**
+   * The store's keyring is not taken, for the reason in `error`, `code` and `hint`; the former one, if
+   * any, is still served. Fields: location, serving (its generation).
+   */
   | 'kms.keyring_refused'
+  /** After a refusal the store holds again what is served. Field: generation. */
+  | 'kms.keyring_mended'
   /** A `--root` could not be opened. Field: root, its number on the command line from 1. */
   | 'kms.root_unavailable'
   /** A root is opened in a way that works and is unwise. Field: warning. */
@@ -22,7 +27,7 @@ export type KmsEvent =
   | 'kms.unknown_key'
   /** A call failed inside; the caller was told "internal error". Fields: service, method. */
   | 'kms.internal_error'
-  /** One call, at level debug. Fields: service, method, code, ms, uid, keyId. */
+  /** One call, at level debug. Fields: service, method, status, ms, uid, keyId. */
   | 'kms.request'
   /** The listening socket had an error. */
   | 'kms.socket_error'
@@ -30,7 +35,7 @@ export type KmsEvent =
   | 'kms.notify_failed'
   /** Where metrics and health are served. Field: address. */
   | 'kms.endpoint_listening'
-  /** No further connections; calls in flight are answered. Field: signal. */
+  /** No further connections; calls in flight are answered. Field: inFlight. */
   | 'kms.stopping'
   /** Stopped. Field: cut, connections that were not done in time. */
   | 'kms.stopped'

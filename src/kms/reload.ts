@@ -7,7 +7,7 @@ import type { Keyring } from '../keyring/keyring.ts'
 import { checkLineage } from '../keyring/lineage.ts'
 import { loadKeyring, markOf } from '../keyring/load.ts'
 import type { RootKey } from '../keyring/root.ts'
-import type { KeyringStore } from '../keyring/store.ts'
+import type { KeyringStore, StoredDocument } from '../keyring/store.ts'
 import type { KmsLog } from './events.ts'
 import type { KmsHealth } from './findings.ts'
 import type { KmsMetrics } from './metrics.ts'
@@ -71,15 +71,22 @@ export function createReloader(deps: ReloaderDependencies): Reloader {
     metrics.reloaded(result)
     deps.health.set('keyring-refused', false)
     deps.health.set('root-unavailable', false)
+    if (refusal === undefined) return
     refusal = undefined
+    if (result === 'loaded') return
+    log.info('kms.keyring_mended', { generation: serving.snapshot?.keyring.generation })
+    deps.onChange()
   }
   const look = async (): Promise<boolean> => {
     try {
-      if (await isServed(deps)) {
+      const stored = await deps.store.load()
+      if (stored !== undefined && isServed(stored, serving)) {
         accept('unchanged')
         return true
       }
-      const { keyring } = await load(deps)
+      // That the store is empty tells more than that a root is missing as well.
+      const roots = stored === undefined ? [] : await deps.openRoots()
+      const { keyring } = await load(deps, roots)
       accept('loaded')
       log.info('kms.keyring_loaded', {
         generation: keyring.generation,
@@ -118,15 +125,13 @@ export function createReloader(deps: ReloaderDependencies): Reloader {
   }
 }
 
-async function isServed({ store, serving }: ReloaderDependencies): Promise<boolean> {
-  const stored = await store.load()
-  const digest = serving.snapshot?.keyring.digest
-  return stored !== undefined && digest !== undefined && sha256Label(stored.bytes) === digest
+function isServed(stored: StoredDocument, { snapshot }: Serving): boolean {
+  return sha256Label(stored.bytes) === snapshot?.keyring.digest
 }
 
 /** Loads, tests, records and serves what the store holds. */
-async function load(deps: ReloaderDependencies): Promise<Snapshot> {
-  const keyring = await loadKeyring(deps.store, { roots: await deps.openRoots() })
+async function load(deps: ReloaderDependencies, roots: readonly RootKey[]): Promise<Snapshot> {
+  const keyring = await loadKeyring(deps.store, { roots })
   try {
     const former = deps.serving.snapshot
     // The high-water file says the same, unless somebody removed it while we were running.
