@@ -1,6 +1,7 @@
 import { describeError } from '../../base/errors.ts'
 import type { NextDocument } from '../../keyring/generations.ts'
 import type { Keyring } from '../../keyring/keyring.ts'
+import { checkLineage, type LineageMark } from '../../keyring/lineage.ts'
 import { loadRevision, markOfDocument } from '../../keyring/load.ts'
 import type { KeyringStore } from '../../keyring/store.ts'
 import type { AdminContext, KeyringFlags } from '../context.ts'
@@ -31,17 +32,34 @@ export async function openCurrent(
   }
 }
 
-/** Publishes `next` in the place of what was opened, and records it as this node's newest. */
+/**
+ * Publishes `next` in the place of what was opened, and records it as this node's newest. Killed at
+ * any moment it leaves what was there before, or all of the new, and can be repeated.
+ */
 export async function publish(
   context: AdminContext,
   next: NextDocument,
   options: { readonly store: KeyringStore; readonly replaces: number | undefined },
 ): Promise<void> {
-  await options.store.publish(next.bytes, { replaces: options.replaces })
+  const { store, replaces } = options
+  const mark = markOfDocument(next.bytes)
+  // What mends a lineage would be refused under the former mark, so there the new one comes first:
+  // in between, what was missing or refused before still is.
+  if (!follows(mark, await store.highWater())) await store.raiseHighWater(mark)
+  await store.publish(next.bytes, { replaces })
   try {
-    await options.store.raiseHighWater(markOfDocument(next.bytes))
+    await store.raiseHighWater(mark)
   } catch (error) {
     // The keyring is published; a mark that lags behind only makes a later rollback harder to see.
     context.terminal.say(`warning: the high-water mark was not written: ${describeError(error)}`)
+  }
+}
+
+function follows(next: LineageMark, mark: LineageMark | undefined): boolean {
+  try {
+    checkLineage(next, mark)
+    return true
+  } catch {
+    return false
   }
 }
