@@ -2,14 +2,16 @@ import type { ErrorCode } from '../base/errors.ts'
 
 /** On whose behalf something was asked. */
 export interface AuditSubject {
+  /** Empty for somebody who is no service account. */
   readonly namespace: string
+  /** Name of the service account, or the user's. */
   readonly account: string
-  readonly pod: string
-  readonly podUid: string
+  readonly pod?: string
+  readonly podUid?: string
   /** Empty when the token does not say. */
-  readonly node: string
-  /** The credential's id (`jti`), never the credential; empty when there is none. */
-  readonly tokenId: string
+  readonly node?: string
+  /** The credential's id (`jti`), never the credential; empty when the API server does not say. */
+  readonly tokenId?: string
 }
 
 /** Most keys that are named for one secret, so that a line of 128 secrets stays within its limit. */
@@ -44,6 +46,10 @@ export const auditEvents = [
   'pod.address',
   'status.read',
   'status.refused',
+  'pod.injected',
+  'pod.refused',
+  'pod.left',
+  'workload.refused',
 ] as const
 
 /** One of {@link auditEvents}. */
@@ -61,6 +67,10 @@ export interface AuditEvent {
   readonly what?: readonly AuditItem[]
   /** Version of the set. */
   readonly set?: string
+  /** Who asked the API server for what was admitted or refused. */
+  readonly requester?: string
+  /** Digest of a pod's plan, which is public. */
+  readonly plan?: string
   /** A word from a closed set of ours, for what the other members cannot say. */
   readonly detail?: string
 }

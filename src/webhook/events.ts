@@ -1,0 +1,23 @@
+/** Stable names of what the webhook logs. */
+export type WebhookEvent =
+  | 'webhook.started'
+  | 'webhook.stopping'
+  | 'webhook.admitted'
+  | 'webhook.request_failed'
+  | 'webhook.namespaces_problem'
+  | 'webhook.audit_failed'
+  | 'webhook.audit_recovered'
+  | 'audit.checkpoint'
+  | 'certificate.served'
+  | 'certificate.problem'
+  | 'authority.created'
+  | 'authority.added'
+  | 'authority.signing'
+  | 'authority.removed'
+  | 'broker_certificate.issued'
+  | 'bundle.written'
+  | 'bundle.problem'
+  | 'endpoint.failed'
+
+/** What the webhook can find wrong with itself. */
+export type WebhookFinding = 'certificate' | 'bundle' | 'audit'

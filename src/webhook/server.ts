@@ -1,0 +1,214 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import { printHostPort, type HostPort } from '../base/address.ts'
+import { isLatchkeyError, LatchkeyError, systemCode } from '../base/errors.ts'
+import type { Log } from '../observe/log.ts'
+import type { RateLimit } from '../observe/rate-limit.ts'
+import type { WebhookEvent } from './events.ts'
+import type { WebhookMetrics } from './metrics.ts'
+
+/** A certificate chain and its private key, PEM. */
+export interface ServingCertificate {
+  readonly cert: string | Buffer
+  readonly key: string | Buffer
+}
+
+/** What the server needs from outside. */
+export interface ServerDeps {
+  /** Answers the body of a request with the body of a response. */
+  readonly answer: (body: string) => Promise<string>
+  readonly certificate: ServingCertificate
+  readonly metrics: WebhookMetrics
+  readonly log: Log<WebhookEvent>
+  /** Limits the log lines that a peer can cause. */
+  readonly limit: RateLimit
+}
+
+/** A running server. */
+export interface AdmissionServer {
+  readonly address: HostPort
+  readonly inFlight: () => number
+  /** Uses another certificate for connections from now on. */
+  replaceCertificate(certificate: ServingCertificate): void
+  /** Stops accepting, answers what has arrived, and closes, `withinMs` later whatever remains. */
+  close(withinMs: number): Promise<void>
+}
+
+/** Path of the one endpoint; the request itself says what it is about. */
+export const admissionPath = '/admit'
+
+/** Two objects of the API server's largest size, and the review around them. */
+const maxBodyBytes = 8 * 2 ** 20
+/** Milliseconds for a whole request; the API server gives up after the 5 seconds of its configuration. */
+const requestMs = 5_000
+const maxInFlight = 256
+const maxConnections = 1_024
+
+/**
+ * Serves admission reviews over HTTPS. Only POST to {@link admissionPath}; bounded in size, number
+ * and time.
+ *
+ * @throws `ERR_TLS_INVALID`, `ERR_IO` when the address cannot be listened on.
+ */
+export async function openAdmissionServer(
+  address: HostPort,
+  deps: ServerDeps,
+): Promise<AdmissionServer> {
+  let inFlight = 0
+  const server = create(deps.certificate, (request, response) => {
+    if (inFlight >= maxInFlight) {
+      deps.metrics.failed('busy')
+      send(response, 503, 'too many requests at a time\n')
+      return
+    }
+    inFlight += 1
+    response.once('close', () => {
+      inFlight -= 1
+    })
+    serve(request, response, deps).catch((error: unknown) => {
+      fail(response, error, deps)
+    })
+  })
+  server.maxConnections = maxConnections
+  server.on('tlsClientError', (_error, socket) => {
+    socket.destroy()
+  })
+  await listen(server, address)
+  const bound = server.address()
+  return {
+    address: {
+      host: address.host,
+      port: typeof bound === 'object' && bound !== null ? bound.port : address.port,
+    },
+    inFlight: () => inFlight,
+    replaceCertificate: (certificate) => {
+      server.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' })
+    },
+    close: async (withinMs) => {
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => {
+          resolve()
+        })
+      })
+      server.closeIdleConnections()
+      const timer = setTimeout(() => {
+        server.closeAllConnections()
+      }, withinMs)
+      await closed
+      clearTimeout(timer)
+    },
+  }
+}
+
+function create(
+  certificate: ServingCertificate,
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  try {
+    return createServer(
+      {
+        ...certificate,
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: requestMs,
+        headersTimeout: requestMs,
+        requestTimeout: requestMs,
+        // Longer than the API server's own 90 seconds, so that it never meets a closing connection.
+        keepAliveTimeout: 120_000,
+        connectionsCheckingInterval: 1_000,
+        maxHeaderSize: 16_384,
+      },
+      handler,
+    )
+  } catch {
+    // The error of the TLS library is no cause: it may quote what it read.
+    throw new LatchkeyError('ERR_TLS_INVALID', 'certificate and key cannot be used')
+  }
+}
+
+async function listen(server: Server, address: HostPort): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      const reason = systemCode(error) ?? 'unknown error'
+      reject(
+        new LatchkeyError('ERR_IO', `cannot listen on ${printHostPort(address)}: ${reason}`, {
+          hint: 'choose another address with --listen, or stop what listens there',
+          cause: error,
+        }),
+      )
+    })
+    server.listen({ host: address.host, port: address.port }, resolve)
+  })
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  deps: ServerDeps,
+): Promise<void> {
+  if (request.url?.split('?')[0] !== admissionPath) {
+    request.resume()
+    send(response, 404, `the path is ${admissionPath}\n`)
+    return
+  }
+  if (request.method !== 'POST') {
+    request.resume()
+    response.setHeader('Allow', 'POST')
+    send(response, 405, 'only POST is served\n')
+    return
+  }
+  const body = await readBody(request)
+  send(response, 200, await deps.answer(body), 'application/json')
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.byteLength
+    if (length > maxBodyBytes) {
+      throw new LatchkeyError('ERR_LIMIT', `the body has more than ${maxBodyBytes} bytes`)
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function fail(response: ServerResponse, error: unknown, deps: ServerDeps): void {
+  const { metrics, log, limit } = deps
+  const reason = reasonOf(error)
+  metrics.failed(reason)
+  const admitted = limit.admit(reason)
+  if (admitted !== undefined) {
+    log.warn('webhook.request_failed', { reason, heldBack: admitted.heldBack }, error)
+  }
+  if (!response.headersSent) {
+    // What is left of the request is not read: the connection ends with the answer.
+    response.setHeader('Connection', 'close')
+    const status = { invalid: 400, 'too-large': 413, timeout: 408, internal: 500 }[reason]
+    const text = isLatchkeyError(error) && status < 500 ? error.message : 'internal error'
+    send(response, status, `${text}\n`)
+    response.once('finish', () => response.destroy())
+    return
+  }
+  response.destroy()
+}
+
+function reasonOf(error: unknown): 'invalid' | 'too-large' | 'timeout' | 'internal' {
+  if (isLatchkeyError(error, 'ERR_MESSAGE_INVALID')) return 'invalid'
+  if (isLatchkeyError(error, 'ERR_LIMIT')) return 'too-large'
+  return systemCode(error) === 'ECONNRESET' ? 'timeout' : 'internal'
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
+  response.writeHead(status, {
+    'Content-Type': contentType,
+    'Content-Length': Buffer.byteLength(text),
+    'Cache-Control': 'no-store',
+  })
+  response.end(text)
+}
