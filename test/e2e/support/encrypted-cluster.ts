@@ -1,7 +1,12 @@
 import { join } from 'node:path'
 import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts'
 import { createClusterIdentity } from './cluster-identity.ts'
-import { identityProvider, kmsProvider, writeEncryptionConfig } from './encryption-config.ts'
+import {
+  identityProvider,
+  kmsProvider,
+  type Provider,
+  writeEncryptionConfig,
+} from './encryption-config.ts'
 import { type Etcd, startEtcd } from './etcd.ts'
 import type { Ground } from './ground.ts'
 import { type Keyring, createKeyring } from './keyring.ts'
@@ -25,6 +30,10 @@ export interface EncryptedClusterOptions<Plugin> {
   /** Default: Secrets and ConfigMaps. */
   readonly resources?: readonly string[]
   readonly program?: ApiServerOptions['program']
+  /** Default: our plugin, version 2, and then identity. */
+  readonly providers?: (socket: string) => readonly Provider[]
+  /** Flags for the API server. */
+  readonly flags?: readonly string[]
   /** Where the plugin comes from. Default: the checkout. */
   readonly origin?: KmsPluginOptions['origin']
   /** Default: the plugin makes its own socket. */
@@ -55,7 +64,7 @@ export async function startEncryptedCluster<Plugin = KmsPlugin>(
   await writeEncryptionConfig(config, [
     {
       resources: options.resources ?? ['secrets', 'configmaps'],
-      providers: [kmsProvider(socket), identityProvider],
+      providers: options.providers?.(socket) ?? [kmsProvider(socket), identityProvider],
     },
   ])
   const server = await startApiServer(ground, {
@@ -63,6 +72,7 @@ export async function startEncryptedCluster<Plugin = KmsPlugin>(
     identity,
     encryptionConfig: config,
     ...(options.program === undefined ? {} : { program: options.program }),
+    ...(options.flags === undefined ? {} : { flags: options.flags }),
   })
   return {
     etcd,
