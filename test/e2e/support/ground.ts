@@ -29,10 +29,14 @@ export function useGround<Context>(test: TestFn<Context>): Ground {
   const network = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
   const abort = new AbortController()
   const closers: { what: string; close: () => Promise<void> | void }[] = []
-  let passed = false
+  let [reached, failed] = [false, false]
 
-  test.after('every test passed', () => {
-    passed = true
+  test.afterEach.always('the outcome is noted', (t) => {
+    if (!t.passed) failed = true
+  })
+  // Not reached when a hook before the tests fails.
+  test.after('the tests were run', () => {
+    reached = true
   })
   test.after.always('everything stops', async () => {
     abort.abort(new Error('the ground is closing'))
@@ -44,7 +48,7 @@ export function useGround<Context>(test: TestFn<Context>): Ground {
         problems.push(new Error(`closing ${what}`, { cause: error }))
       }
     }
-    if (passed) await rm(dir, { recursive: true, force: true })
+    if (reached && !failed) await rm(dir, { recursive: true, force: true })
     else console.error(`a test failed: logs and data are left in ${dir}`)
     if (problems.length > 0) throw new AggregateError(problems, 'the ground did not close')
   })
