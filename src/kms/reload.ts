@@ -41,7 +41,7 @@ export interface Reloader {
   readonly run: (signal: AbortSignal) => Promise<void>
 }
 
-const retryBackoff: Backoff = { initialMs: 500, maxMs: 15_000, factor: 2 }
+const retryBackoff: Backoff = { initialMs: 500, maxMs: 5_000, factor: 2 }
 
 /** How often the same refusal is logged again: once in ten minutes. */
 const repeatLogMs = 600_000

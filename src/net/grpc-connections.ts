@@ -1,6 +1,6 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { Socket } from 'node:net'
-import { guardUnaryCalls, type InFlight } from './grpc-guard.ts'
+import { guardUnaryCalls, InFlight } from './grpc-guard.ts'
 
 /** Bounds on what peers may make us hold. Times are in milliseconds. */
 export interface GrpcLimits {
@@ -8,7 +8,7 @@ export interface GrpcLimits {
   readonly maxConnections: number
   /** Requests in flight on one connection; clients wait beyond that (HTTP/2 setting). */
   readonly maxStreams: number
-  /** Requests in flight on all connections; more are `RESOURCE_EXHAUSTED`. */
+  /** Requests in flight on all connections; at one more, the slowest is `RESOURCE_EXHAUSTED`. */
   readonly maxInFlight: number
   /** Bytes of one request, after decompression; more is `RESOURCE_EXHAUSTED`. */
   readonly maxMessageBytes: number
@@ -79,7 +79,7 @@ const lingerMs = 1_000
  */
 export class GrpcConnections {
   readonly #connections = new Set<Connection>()
-  readonly #inFlight: InFlight = { count: 0 }
+  readonly #inFlight = new InFlight()
   readonly #options: GrpcConnectionsOptions
   readonly #credentials = ServerCredentials.createInsecure()
   #draining = false
@@ -166,9 +166,6 @@ export class GrpcConnections {
           },
           onSlow: () => {
             onTurnedAway('slow-request')
-            this.#close(connection())
-            // The unfinished request would keep it open.
-            setTimeout(() => connection().socket.destroy(), lingerMs).unref()
           },
         }),
       ],

@@ -1,17 +1,53 @@
-import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js'
+import {
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from '@grpc/grpc-js'
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import { LatchkeyError, type ErrorCode } from '../base/errors.ts'
 import { toGrpcFailure } from './grpc-status.ts'
 
 /** Requests that are being received or answered, on all connections together. */
-export interface InFlight {
-  count: number
+export class InFlight {
+  #count = 0
+  readonly #receiving = new Set<() => void>()
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Counts one more; `refuse` turns it away as long as it is being received. */
+  begin(refuse: () => void): void {
+    this.#count += 1
+    this.#receiving.add(refuse)
+  }
+
+  /** It was received as a whole, and is now being answered. */
+  received(refuse: () => void): void {
+    this.#receiving.delete(refuse)
+  }
+
+  end(refuse: () => void): void {
+    this.#receiving.delete(refuse)
+    this.#count -= 1
+  }
+
+  /** Turns away the request that is being received for longest. Returns whether there was one. */
+  refuseOldest(): boolean {
+    const [oldest] = this.#receiving
+    oldest?.()
+    return oldest !== undefined
+  }
 }
 
 /** What {@link guardUnaryCalls} bounds, and whom it tells. */
 export interface GuardOptions {
   /** Shared by all connections. */
   readonly inFlight: InFlight
-  /** Largest value of `inFlight`; one more is `RESOURCE_EXHAUSTED`. */
+  /**
+   * Largest count of `inFlight`. At one more, the request that is being received for longest is
+   * `RESOURCE_EXHAUSTED`: good clients send theirs in one go, so it is not one of those.
+   */
   readonly maxInFlight: number
   /** Milliseconds within which a whole request must have arrived. */
   readonly requestMs: number
@@ -37,27 +73,54 @@ export function guardUnaryCalls(options: GuardOptions): ServerInterceptor {
       start: (next) => {
         if (inFlight.count >= options.maxInFlight) {
           options.onTooMany()
-          fail('ERR_BUSY')
-          return
+          if (!inFlight.refuseOldest()) {
+            fail('ERR_BUSY')
+            stopReceiving(call)
+            return
+          }
         }
-        inFlight.count += 1
+        let state: 'receiving' | 'answering' | 'over' = 'receiving'
+        const end = (): void => {
+          if (state === 'over') return
+          if (state === 'receiving') stopReceiving(call)
+          state = 'over'
+          clearTimeout(timer)
+          inFlight.end(refuse)
+        }
+        const refuse = (): void => {
+          fail('ERR_BUSY')
+          end()
+        }
         const timer = setTimeout(() => {
           options.onSlow()
           fail('ERR_DEADLINE')
+          end()
         }, options.requestMs)
+        inFlight.begin(refuse)
         next({
           onReceiveHalfClose: (pass) => {
+            // Its deadline may have passed, or it was cancelled, while the rest was on its way.
+            if (state !== 'receiving') return
+            state = 'answering'
             clearTimeout(timer)
+            inFlight.received(refuse)
             options.onReceived()
             pass()
           },
           // grpc-js calls this once for every call, however it ended.
-          onCancel: () => {
-            clearTimeout(timer)
-            inFlight.count -= 1
-          },
+          onCancel: end,
         })
       },
     })
   }
+}
+
+/**
+ * Resets the stream of a call that was answered before its request was complete, so that neither
+ * side keeps what is left of it (RFC 9113 §8.1). grpc-js leaves such streams open, and has no public
+ * way to the stream; a test fails should it move.
+ */
+function stopReceiving(call: ServerInterceptingCallInterface): void {
+  const { stream } = call as unknown as { readonly stream?: ServerHttp2Stream }
+  if (stream?.closed === false) stream.close(constants.NGHTTP2_NO_ERROR)
 }

@@ -197,6 +197,7 @@ test.serial(
       await sleep(20)
     }
     t.is(await status, '4')
+    slow.session.close()
     await Promise.all([silent.closed, half.closed, slow.closed])
     await until(t, async () => /^latchkey_kms_connections 1$/m.test(await get('/metrics')), {
       what: 'only the good connection is left',

@@ -164,7 +164,7 @@ test('without a first keyring nothing is served, and it is looked for until it i
   t.is(served(), undefined)
   await lab.create()
   // The longest wait between two looks.
-  for (let n = 0; n < 50 && served() === undefined; n += 1) await clock.advance(15_000)
+  for (let n = 0; n < 50 && served() === undefined; n += 1) await clock.advance(5_000)
   t.is(served()?.generation, 1)
   t.deepEqual(findings(), [])
   stop.abort()

@@ -50,24 +50,40 @@ test('garbage ends its own connection only', async (t) => {
   t.is(await say('after'), 'after')
 })
 
-test('a request that dribbles in is answered DEADLINE_EXCEEDED and its connection closed', async (t) => {
+test('a request that dribbles in is answered DEADLINE_EXCEEDED and reset; others are not', async (t) => {
   const { path, turnedAway, connections } = await echoing(t, { requestMs: 150 })
-  const good = grpcClient(t, path)
-  t.is(await good.say('a'), 'a')
-  const slow = rawSession(t, path)
-  const begun = slow.begin(Buffer.from([0, 0, 0, 0, 9, 1]))
-  const timer = setInterval(() => begun.stream.write('x'), 60)
+  const { begin } = rawSession(t, path)
+  const slow = begin(Buffer.from([0, 0, 0, 0, 9, 1]))
+  const timer = setInterval(() => slow.stream.write('x'), 60)
   t.teardown(() => {
     clearInterval(timer)
   })
-  t.is(await begun.status, String(status.DEADLINE_EXCEEDED))
+  t.is(await slow.status, String(status.DEADLINE_EXCEEDED))
   clearInterval(timer)
-  await slow.closed
+  await until(t, 'the stream is reset', () => slow.stream.closed)
+  t.is(slow.stream.rstCode, 0)
   t.deepEqual(turnedAway, ['slow-request'])
-  t.is(await good.say('b'), 'b')
-  await until(t, 'only the good connection is left', () => connections.size === 1)
   t.is(connections.inFlight, 0)
+  const good = begin(Buffer.from([0, 0, 0, 0, 1, 65]))
+  good.stream.end()
+  t.is(await good.status, '0', 'on the same connection')
 })
+
+const unfinished: Record<string, readonly [Buffer, Record<string, string>, status]> = {
+  'too large': [Buffer.from([0, 9, 0, 0, 0, 1]), {}, status.RESOURCE_EXHAUSTED],
+  late: [Buffer.from([0, 0]), { 'grpc-timeout': '50m' }, status.DEADLINE_EXCEEDED],
+  'of many messages': [Buffer.alloc(16_000), {}, status.UNIMPLEMENTED],
+}
+for (const [what, [body, headers, code]] of Object.entries(unfinished)) {
+  test(`a request that is ${what} is not kept though its sender does not end it`, async (t) => {
+    const { path, connections } = await echoing(t)
+    const { begin } = rawSession(t, path)
+    const { stream, status: answered } = begin(body, headers)
+    t.is(await answered, String(code))
+    await until(t, 'the stream is reset', () => stream.closed)
+    t.is(connections.inFlight, 0)
+  })
+}
 
 test('a message above the limit is RESOURCE_EXHAUSTED, one at the limit is not', async (t) => {
   const { path } = await echoing(t, { maxMessageBytes: 1000 })
@@ -91,7 +107,7 @@ test('a message that inflates above the limit is RESOURCE_EXHAUSTED', async (t) 
   t.is(await code, String(status.RESOURCE_EXHAUSTED))
 })
 
-test('more requests in flight than allowed are RESOURCE_EXHAUSTED', async (t) => {
+test('when too many requests are being answered, the next is RESOURCE_EXHAUSTED', async (t) => {
   const { path, release, turnedAway, connections } = await echoing(t, { maxInFlight: 2 })
   const { say } = grpcClient(t, path)
   const waiting = [say('wait'), say('wait')]
@@ -105,6 +121,18 @@ test('more requests in flight than allowed are RESOURCE_EXHAUSTED', async (t) =>
   t.deepEqual(await Promise.all(waiting), ['wait', 'wait'])
   await until(t, 'none is in flight', () => connections.inFlight === 0)
   t.is(await say('fourth'), 'fourth')
+})
+
+test('when too many requests are being received, the slowest gives way to a good one', async (t) => {
+  const { path, turnedAway, connections } = await echoing(t, { maxInFlight: 20 })
+  const hostile = rawSession(t, path)
+  const begun = Array.from({ length: 20 }, () => hostile.begin(Buffer.from([0, 0, 0])))
+  await until(t, 'all are in flight', () => connections.inFlight === 20)
+  const { say } = grpcClient(t, path)
+  for (const word of ['a', 'b', 'c']) t.is(await say(word), word)
+  t.is(await begun[0]?.status, String(status.RESOURCE_EXHAUSTED))
+  t.is(begun[19]?.stream.closed, false)
+  t.true(turnedAway.length >= 1 && turnedAway.every((reason) => reason === 'in-flight'))
 })
 
 test('cancelled and abandoned requests are not counted for ever', async (t) => {

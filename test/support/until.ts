@@ -1,13 +1,13 @@
 import type { ExecutionContext } from 'ava'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Waits up to `withinMs` (default 10 s) for `condition`, and asserts it. */
+/** Waits up to `withinMs` (default 30 s) for `condition`, and asserts it. */
 export async function until(
   t: ExecutionContext,
   condition: () => boolean | Promise<boolean>,
   options: { readonly what: string; readonly withinMs?: number },
 ): Promise<void> {
-  const deadline = performance.now() + (options.withinMs ?? 10_000)
+  const deadline = performance.now() + (options.withinMs ?? 30_000)
   let happened = await condition()
   while (!happened && performance.now() < deadline) {
     await sleep(10)
