@@ -40,11 +40,11 @@ export function hookedDisk(disk: Disk, hook: DiskHook): Disk {
   }
 }
 
-/** A disk that writes down the names of the calls made on it. */
+/** A disk that writes down the calls made on it, with the bytes as they were then. */
 export function recordedDisk(disk: Disk): { readonly disk: Disk; readonly calls: DiskCall[] } {
   const calls: DiskCall[] = []
   const recorded = hookedDisk(disk, async (call, run) => {
-    calls.push(call)
+    calls.push(call.bytes === undefined ? call : { ...call, bytes: Uint8Array.from(call.bytes) })
     await run()
   })
   return { disk: recorded, calls }

@@ -1,16 +1,17 @@
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Stop } from '../../support/crash/killed.ts'
-import { operations } from '../../support/crash/operations.ts'
+import { operations, type Operation } from '../../support/crash/operations.ts'
 import { copyOf, templateOf, type Template } from '../../support/crash/templates.ts'
 import type { Interrupted } from '../../support/crash/verify.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
 const support = join(import.meta.dirname, '../../support/crash')
+const operationsPerTest = 4
 const stopsPerProcess = 24
 
 /** Before each call, after the last, and in the middle of each write. */
@@ -32,7 +33,7 @@ function stopsOf({ operation, directory, calls }: Template): Stop[] {
 async function kill(stops: readonly Stop[]): Promise<string | undefined> {
   const child = spawn(process.execPath, [join(support, 'killed.ts'), JSON.stringify(stops)], {
     stdio: ['ignore', 'inherit', 'pipe'],
-    timeout: 50_000,
+    timeout: 110_000,
     killSignal: 'SIGTERM',
   })
   let said = ''
@@ -41,12 +42,13 @@ async function kill(stops: readonly Stop[]): Promise<string | undefined> {
   return signal === 'SIGKILL' ? undefined : `ended with ${signal ?? code}: ${said}`
 }
 
-test('killed before, in and after any call on the disk, every command leaves old or new', async (t) => {
-  t.timeout(60_000)
+/** Kills each of `group` at every call, and has a fresh process look at what is left. */
+async function killEverywhere(t: ExecutionContext, group: readonly Operation[]): Promise<void> {
+  t.timeout(120_000)
   const parent = await temporaryDirectory(t)
   const stops: Stop[] = []
   const left: Interrupted[] = []
-  for (const operation of operations) {
+  for (const operation of group) {
     const template = await templateOf(operation, parent)
     const { calls, before, after } = template
     t.true(calls.length >= 7, `${operation.name} makes ${calls.length} calls`)
@@ -58,11 +60,10 @@ test('killed before, in and after any call on the disk, every command leaves old
       left.push({ operation: operation.name, cwd: stop.cwd, before, after })
     }
   }
-  const batches = Array.from({ length: Math.ceil(stops.length / stopsPerProcess) }, (_, index) =>
-    stops.slice(index * stopsPerProcess, (index + 1) * stopsPerProcess),
-  )
-  for (let index = 0; index < batches.length; index += 2) {
-    const pair = batches.slice(index, index + 2)
+  for (let index = 0; index < stops.length; index += 2 * stopsPerProcess) {
+    const pair = [index, index + stopsPerProcess]
+      .map((begin) => stops.slice(begin, begin + stopsPerProcess))
+      .filter((batch) => batch.length > 0)
     for (const problem of await Promise.all(pair.map(kill))) t.is(problem, undefined)
   }
   await writeFile(`${parent}/left.json`, JSON.stringify(left))
@@ -71,6 +72,14 @@ test('killed before, in and after any call on the disk, every command leaves old
     `${parent}/left.json`,
   ])
   t.deepEqual(JSON.parse(stdout), [])
-  t.true(left.length > 200, `${left.length} kills`)
-  t.log(`${left.length} kills in ${batches.length} processes`)
-})
+  t.true(left.length > 50, `${left.length} kills`)
+}
+
+// One after the other, so that never more than two processes run beside this one.
+for (let begin = 0; begin < operations.length; begin += operationsPerTest) {
+  const group = operations.slice(begin, begin + operationsPerTest)
+  const names = group.map(({ name }) => name).join(', ')
+  test.serial(`killed at any call on the disk, old or new is left: ${names}`, async (t) => {
+    await killEverywhere(t, group)
+  })
+}

@@ -16,7 +16,8 @@ export interface Operation {
   run(context: AdminContext): Promise<void>
 }
 
-const flags = { keyring: 'keyring', root: ['file:root'] }
+/** The keyring that operations are about, as it begins. */
+export const flags = { keyring: 'keyring', root: ['file:root'] }
 const other = { keyring: 'other', root: ['file:root'] }
 const passphraseFile = 'passphrase'
 
@@ -40,6 +41,9 @@ const adopt = (context: AdminContext): Promise<void> =>
     passphraseFile: undefined,
     yes: true,
   })
+
+/** The commands themselves, on {@link flags}. */
+export const commands = { init, stage, activate, retire, destroy, backup, adopt }
 
 async function firstKey(context: AdminContext): Promise<string> {
   const state = await stateIn(placeOf(context))

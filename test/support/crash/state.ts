@@ -26,15 +26,15 @@ export interface KeyringState {
 /** Loads the keyring in `keyring` as a plugin that starts now would. */
 export async function stateIn(place: Place): Promise<State> {
   const context = contextIn(place.cwd, systemDisk)
-  const roots: RootKey[] = []
-  for (const spec of place.roots) {
-    const root = await context.openRoot(spec).catch((error: unknown) => {
-      if (isLatchkeyError(error, 'ERR_ROOT_NOT_FOUND')) return undefined
-      throw error
-    })
-    if (root !== undefined) roots.push(root)
-  }
   try {
+    const roots: RootKey[] = []
+    for (const spec of place.roots) {
+      const root = await context.openRoot(spec).catch((error: unknown) => {
+        if (isLatchkeyError(error, 'ERR_ROOT_NOT_FOUND')) return undefined
+        throw error
+      })
+      if (root !== undefined) roots.push(root)
+    }
     using keyring = await loadKeyring(await context.openStore('keyring'), { roots })
     return summary(keyring)
   } catch (error) {
