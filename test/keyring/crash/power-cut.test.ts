@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import * as fs from 'node:fs/promises'
+import { keysStage } from '../../../src/admin/keys/change.ts'
 import { keysInit } from '../../../src/admin/keys/init.ts'
 import { keysRewrap } from '../../../src/admin/keys/rewrap.ts'
 import type { AdminContext } from '../../../src/admin/context.ts'
@@ -8,7 +9,7 @@ import { commands, flags } from '../../support/crash/operations.ts'
 import { contextIn } from '../../support/crash/place.ts'
 import { numbers } from '../../support/crash/seeded-masks.ts'
 import { backupIn, stateIn, type State } from '../../support/crash/state.ts'
-import { recordedDisk, type DiskCall } from '../../support/hooked-disk.ts'
+import { failingDisk, recordedDisk, type DiskCall } from '../../support/hooked-disk.ts'
 import { PowerCutDisk, type Choice } from '../../support/power-cut.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
@@ -139,6 +140,41 @@ test("a power cut at any moment of a keyring's life leaves old or new; what was 
   t.true(outcomes > 800, `${outcomes} outcomes`)
   t.log(`${outcomes} outcomes of cuts after ${life.calls.length} calls`)
 })
+
+const rewrap: Command = (context) =>
+  keysRewrap(context, { ...flags, newRoot: ['file:deep/new'], addRoot: [] })
+
+for (const { title, prepare, command, root } of [
+  { title: 'init', prepare: undefined, command: commands.init, root: 'file:root' },
+  { title: 'rewrap', prepare: commands.init, command: rewrap, root: 'file:deep/new' },
+]) {
+  test(`${title}: killed and repeated, what it reports as done survives a power cut`, async (t) => {
+    const stage: Command = (context) => keysStage(context, { ...flags, root: [root] })
+    let died = true
+    for (let killed = 0; died; killed += 1) {
+      const cwd = await temporaryDirectory(t)
+      const { disk, calls } = recordedDisk(systemDisk)
+      await prepare?.(contextIn(cwd, disk))
+      const before = await stateIn({ cwd, roots })
+      // To the disk a process that was killed is one whose every further call has failed.
+      const dying = failingDisk(disk, { code: 'EIO', fails: (_, index) => index >= killed })
+      died = false
+      await command(contextIn(cwd, dying)).catch(() => (died = true))
+      const isNew = !same(await stateIn({ cwd, roots }), before)
+      await (isNew ? stage : command)(contextIn(cwd, disk))
+      const done = await stateIn({ cwd, roots })
+      const cut = new PowerCutDisk(cwd)
+      for (const call of calls) cut.apply(call)
+      const place = `${await temporaryDirectory(t)}/after`
+      for (const choice of choices(cut.undecided, killed)) {
+        await fs.mkdir(place)
+        await cut.leave(cwd, place, choice)
+        t.deepEqual(await stateIn({ cwd: place, roots }), done, `killed at call ${killed}`)
+        await fs.rm(place, { recursive: true })
+      }
+    }
+  })
+}
 
 test('the model loses what was not synced, so that a missing sync would be seen', async (t) => {
   const life = await record(t, { init: commands.init, stage: commands.stage })
