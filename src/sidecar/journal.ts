@@ -23,6 +23,7 @@ const blank: JournalState = { started: false, pendingHooks: [], deniedSince: {},
 export class Journal {
   readonly #directory: StateDirectory
   readonly #plan: string
+  readonly #marks = new Map<number, number>()
   #state: JournalState
 
   private constructor(directory: StateDirectory, plan: string, state: JournalState) {
@@ -41,6 +42,27 @@ export class Journal {
     return this.#state
   }
 
+  /** Notes that the hooks of `entries` are due, and that whatever runs now is not enough. */
+  markHooks(entries: Iterable<number>): void {
+    const due = new Set(this.#state.pendingHooks)
+    for (const entry of entries) {
+      due.add(entry)
+      this.#marks.set(entry, (this.#marks.get(entry) ?? 0) + 1)
+    }
+    this.update({ pendingHooks: [...due].sort((a, b) => a - b) })
+  }
+
+  /** How often each hook was noted by this process; to be asked before a hook runs. */
+  hookMarks(): HookMarks {
+    return new Map(this.#marks)
+  }
+
+  /** Notes that the hooks of `entries` have run, less those noted again since `marks`. */
+  settleHooks(entries: readonly number[], marks: HookMarks): void {
+    const done = new Set(entries.filter((each) => marks.get(each) === this.#marks.get(each)))
+    this.update({ pendingHooks: this.#state.pendingHooks.filter((each) => !done.has(each)) })
+  }
+
   /** Changes fields and writes the journal, if that makes a difference. */
   update(change: Partial<JournalState>): void {
     const next = { ...this.#state, ...change }
@@ -50,6 +72,9 @@ export class Journal {
     this.#state = next
   }
 }
+
+/** Which due hooks were noted again while one of them ran. */
+export type HookMarks = ReadonlyMap<number, number>
 
 function readState(text: string | undefined, plan: string): JournalState | undefined {
   const document = parseRecord(text)

@@ -41,6 +41,8 @@ export interface FakeStream {
   end(code: status, details?: string): void
   /** Breaks the connection off. */
   destroy(): void
+  /** Resolves with the last acknowledgement of that set, once its outcome is `outcome`. */
+  acknowledged(sequence: number, outcome?: string): Promise<WireMessage>
   /** Resolves with the first received message for which `matches` holds, past or to come. */
   message(matches: (message: WireMessage) => boolean): Promise<WireMessage>
 }
@@ -154,6 +156,16 @@ function fakeStream(call: ServerDuplexStream<WireMessage, WireMessage>): FakeStr
     },
     destroy: () => {
       call.destroy()
+    },
+    acknowledged: async (sequence, outcome = 'OUTCOME_WRITTEN') => {
+      for (;;) {
+        const of = received
+          .map(({ acknowledgement }) => acknowledgement as WireMessage | null | undefined)
+          .filter((each) => each?.['sequence'] === sequence)
+        const last = of.at(-1)
+        if (last?.['outcome'] === outcome) return last
+        await once(news, 'message')
+      }
     },
     message: async (matches) => {
       for (;;) {

@@ -1,11 +1,12 @@
 import { fromUtf8 } from '../../base/bytes.ts'
+import { isLatchkeyError } from '../../base/errors.ts'
+import { readFields, type WireField } from '../../base/protobuf.ts'
 import { SecretBytes } from '../../base/secret.ts'
 import { isKey } from '../../injection/fields.ts'
 import type { KeyValue } from '../render/formats.ts'
 import { goodbyeReasons, unavailableReasons } from './messages.ts'
 import type { Accepted, BrokerMessage, Goodbye, ItemStatus, SetItem } from './messages.ts'
-import { malformed, readFields } from './wire.ts'
-import type { WireValue } from './wire.ts'
+import { malformed } from './protocol-error.ts'
 
 const maxItems = 128
 const maxEntries = 10_000
@@ -19,11 +20,16 @@ const maxBundleBytes = 128 * 1024
  * be no file name.
  */
 export function decodeMessage(message: Uint8Array): BrokerMessage {
-  let decoded: BrokerMessage = { kind: 'unknown' }
-  for (const { number, value } of readFields(message)) {
-    if (number >= 1 && number <= 5) decoded = decodeMember(number, bytesOf(value))
+  try {
+    let decoded: BrokerMessage = { kind: 'unknown' }
+    for (const field of readFields(message)) {
+      if (field.number <= 5) decoded = decodeMember(field.number, bytesOf(field))
+    }
+    return decoded
+  } catch (error) {
+    if (!isLatchkeyError(error, 'ERR_MESSAGE_INVALID')) throw error
+    throw malformed('it is not protobuf', error)
   }
-  return decoded
 }
 
 function decodeMember(number: number, bytes: Uint8Array): BrokerMessage {
@@ -68,10 +74,10 @@ function decodeSet(bytes: Uint8Array): BrokerMessage {
   let sequence = 0
   let version = ''
   try {
-    for (const { number, value } of readFields(bytes)) {
-      if (number === 1) sequence = numberOf(value)
-      else if (number === 2) version = textOf(value)
-      else if (number === 3) items.push(decodeItem(bytesOf(value)))
+    for (const field of readFields(bytes)) {
+      if (field.number === 1) sequence = numberOf(field)
+      else if (field.number === 2) version = textOf(field)
+      else if (field.number === 3) items.push(decodeItem(bytesOf(field)))
       if (items.length > maxItems) throw malformed('its set has too many items')
     }
     if (sequence === 0) throw malformed('its set has no sequence number')
@@ -96,12 +102,12 @@ function decodeItem(bytes: Uint8Array): SetItem {
   const keys = new Set<string>()
   let [secret, status, version, reason] = ['', 0, '', 0]
   try {
-    for (const { number, value } of readFields(bytes)) {
-      if (number === 1) secret = textOf(value)
-      else if (number === 2) status = numberOf(value)
-      else if (number === 3) version = textOf(value)
-      else if (number === 4) entries.push(decodeEntry(bytesOf(value), keys))
-      else if (number === 5) reason = numberOf(value)
+    for (const field of readFields(bytes)) {
+      if (field.number === 1) secret = textOf(field)
+      else if (field.number === 2) status = numberOf(field)
+      else if (field.number === 3) version = textOf(field)
+      else if (field.number === 4) entries.push(decodeEntry(bytesOf(field), keys))
+      else if (field.number === 5) reason = numberOf(field)
       if (entries.length > maxEntries) throw malformed('an item has too many entries')
     }
     const known = statuses[status] ?? 'unavailable'
@@ -143,29 +149,30 @@ function collect(message: Uint8Array): {
   text(field: number): string
   bytes(field: number): Uint8Array
 } {
-  const values = new Map<number, WireValue>()
-  for (const { number, value } of readFields(message)) values.set(number, value)
-  const get = (field: number): WireValue | undefined => values.get(field)
+  const values = new Map<number, WireField>()
+  for (const field of readFields(message)) values.set(field.number, field)
+  const zero = { number: 0, kind: 'varint', value: 0 } as const
+  const empty = { number: 0, kind: 'bytes', value: new Uint8Array() } as const
   return {
-    number: (field) => numberOf(get(field) ?? { kind: 'varint', number: 0 }),
-    text: (field) => textOf(get(field) ?? { kind: 'bytes', bytes: new Uint8Array() }),
-    bytes: (field) => bytesOf(get(field) ?? { kind: 'bytes', bytes: new Uint8Array() }),
+    number: (number) => numberOf(values.get(number) ?? zero),
+    text: (number) => textOf(values.get(number) ?? empty),
+    bytes: (number) => bytesOf(values.get(number) ?? empty),
   }
 }
 
-function numberOf(value: WireValue): number {
-  if (value.kind !== 'varint') throw malformed('a field has the wrong type')
-  if (!Number.isSafeInteger(value.number)) throw malformed('a number is too large')
-  return value.number
+function numberOf(field: WireField): number {
+  if (field.kind !== 'varint') throw malformed('a field has the wrong type')
+  if (!Number.isSafeInteger(field.value)) throw malformed('a number is too large')
+  return field.value
 }
 
-function bytesOf(value: WireValue): Uint8Array {
-  if (value.kind !== 'bytes') throw malformed('a field has the wrong type')
-  return value.bytes
+function bytesOf(field: WireField): Uint8Array {
+  if (field.kind !== 'bytes') throw malformed('a field has the wrong type')
+  return field.value
 }
 
-function textOf(value: WireValue): string {
-  const text = fromUtf8(bytesOf(value))
+function textOf(field: WireField): string {
+  const text = fromUtf8(bytesOf(field))
   if (text === undefined) throw malformed('a text is not UTF-8')
   return text
 }

@@ -1,7 +1,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
 import { constants } from 'node:http2'
 import { LatchkeyError } from '../../base/errors.ts'
-import { malformed } from './wire.ts'
+import { malformed } from './protocol-error.ts'
 
 const headerBytes = 5
 
@@ -108,6 +108,15 @@ export class GrpcStream {
         .replaceAll(/[^\x20-\x7e]/g, '?')
         .slice(0, 200),
     }
+  }
+
+  /** Says that nothing more is sent, and resolves when all that was sent has left. */
+  async finish(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      if (this.#stream.destroyed) resolve()
+      this.#stream.once('close', resolve)
+      this.#stream.end(resolve)
+    })
   }
 
   /** Breaks the call off. Whoever reads gets an end or an error. */

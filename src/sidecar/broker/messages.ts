@@ -40,6 +40,7 @@ export const outcomes = {
   'read-only': 4,
   'not-renderable': 5,
   'io-error': 6,
+  'waits-for-restart': 7,
 } as const
 export type Outcome = keyof typeof outcomes
 

@@ -10,7 +10,7 @@ import { GrpcStream } from './grpc-stream.ts'
 import { maxBrokerMessageBytes, protocolVersion } from './messages.ts'
 import type { Accepted, BrokerMessage, Goodbye, OpenMessage, SidecarMessage } from './messages.ts'
 import { peerChain } from './peer-chain.ts'
-import { malformed } from './wire.ts'
+import { malformed } from './protocol-error.ts'
 
 /** How long the steps of opening a stream may take, in milliseconds. */
 export interface SessionDeadlines {
@@ -35,6 +35,8 @@ export interface BrokerSession extends Disposable {
   messages(): AsyncGenerator<SessionMessage, void>
   /** Sends a message and wipes what it was encoded into. */
   send(message: SidecarMessage): Promise<void>
+  /** Says that nothing more is sent, and resolves when all that was sent has left. */
+  finish(): Promise<void>
 }
 
 /** What opening a stream came to. */
@@ -117,6 +119,7 @@ function sessionOf(
       }
     },
     send: (message) => send(stream, message),
+    finish: () => stream.finish(),
     [Symbol.dispose]: () => {
       open.dispose()
     },

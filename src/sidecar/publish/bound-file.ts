@@ -81,8 +81,15 @@ export class BoundFilePublisher {
     })
   }
 
-  /** Brings the file to `bytes`, as far as its kind of update allows. */
-  publish(file: Access & { readonly bytes: SecretBytes }, before: BoundState): BoundOutcome {
+  /**
+   * Brings the file to `bytes`, as far as its kind of update allows. `beforeChange` is called before
+   * a file that containers may have bound changes; what it throws keeps the old content.
+   */
+  publish(
+    file: Access & { readonly bytes: SecretBytes },
+    before: BoundState,
+    beforeChange: () => void = () => undefined,
+  ): BoundOutcome {
     return this.#guard(() => {
       const { operations, update } = this.#options
       using directory = openTarget(this.#place(), { operations, create: directoryMode([file]) })
@@ -97,6 +104,7 @@ export class BoundFilePublisher {
         return before === 'emptied' ? 'published' : 'unchanged'
       }
       if (update === 'restart' && before === 'published') return 'waits-for-restart'
+      beforeChange()
       this.#replaceContent(directory, file, found?.bytes.byteLength ?? 0)
       return 'published'
     })

@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { uptime } from 'node:os'
+import { destination } from 'pino'
+import { sha256Label } from '../../src/base/bytes.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { LatchkeyError, isLatchkeyError, systemCode } from '../../src/base/errors.ts'
+import { exitCodes } from '../../src/base/exit-code.ts'
+import { createLog, type Log } from '../../src/observe/log.ts'
+import { Agent } from '../../src/sidecar/agent/agent.ts'
+import type { AgentEnd } from '../../src/sidecar/agent/end.ts'
+import type { SidecarEvent } from '../../src/sidecar/agent/events.ts'
+import { readBundle } from '../../src/sidecar/broker/peer-chain.ts'
+import { TokenFile } from '../../src/sidecar/broker/token.ts'
+import type { SidecarConfig } from '../../src/sidecar/config.ts'
+import { hookPerformer } from '../../src/sidecar/hooks/perform.ts'
+import { linuxProcessTable } from '../../src/sidecar/hooks/process-table.ts'
+import { SidecarMetrics } from '../../src/sidecar/metrics.ts'
+import { readPlanFile } from '../../src/sidecar/plan-file.ts'
+import { systemFileOperations } from '../../src/sidecar/publish/file-operations.ts'
+import { StateDirectory } from '../../src/sidecar/state-directory.ts'
+import { reportError } from '../report-error.ts'
+import { version } from '../version.ts'
+import { readBounded } from './read-bounded.ts'
+import { openStatusPages } from './status-pages.ts'
+
+const maxBufferedLogBytes = 1 << 20
+/** With `--once`: something was denied or does not exist. */
+const denied = 4
+/** With `--once`: the broker could not be reached in time. */
+const unreachable = 5
+
+/** Runs the sidecar with this process's files, clock and log; returns the exit code. */
+export async function runSidecar(
+  config: SidecarConfig,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<number> {
+  // Buffered, so that a reader who is stuck does not stop the service; beyond a bound lines are lost.
+  const output = destination({ dest: 2, sync: false, maxLength: maxBufferedLogBytes })
+  const log = createLog<SidecarEvent>({
+    program: 'latchkey-sidecar',
+    level: config.logLevel,
+    destination: output,
+    now: () => systemClock.now(),
+  })
+  // The agent's own timers do not keep the process alive while it waits for a broker.
+  const alive = setInterval(() => undefined, 2 ** 30)
+  try {
+    const metrics = new SidecarMetrics()
+    const agent = await openAgent(config, { log, metrics })
+    const pages = await openStatusPages(config, { agent, log, metrics })
+    try {
+      return exitCodeOfEnd(await agent.run(signal))
+    } finally {
+      await pages.close()
+    }
+  } catch (error) {
+    if (!isLatchkeyError(error, 'ERR_PLAN_INVALID')) throw error
+    reportError(error)
+    return exitCodes.usage
+  } finally {
+    clearInterval(alive)
+    output.flushSync()
+  }
+}
+
+async function openAgent(
+  config: SidecarConfig,
+  { log, metrics }: { readonly log: Log<SidecarEvent>; readonly metrics: SidecarMetrics },
+): Promise<Agent> {
+  const plan = await readPlanFile(
+    readBounded(config.secrets, 'the plan').toString('utf8'),
+    config.planDigest,
+  )
+  const readAuthorities = (): string => readPem(config.ca, config.caDigest)
+  // A wrong file is told now, not when the first connection is tried.
+  readAuthorities()
+  prepareDirectory(config.root, 'root')
+  if (config.state !== undefined) prepareDirectory(config.state, 'state')
+  const state =
+    config.state === undefined
+      ? { root: config.root, path: '/run/latchkey' }
+      : { root: config.state, path: '/' }
+  const operations = systemFileOperations
+  const clock = systemClock
+  const processes = linuxProcessTable({
+    uid: process.getuid?.() ?? 0,
+    self: process.pid,
+    signal: (pid, name) => process.kill(pid, name),
+  })
+  return new Agent(plan, {
+    root: config.root,
+    state: new StateDirectory(state, operations),
+    operations,
+    broker: { address: config.broker, serverName: config.brokerName },
+    readAuthorities,
+    token: new TokenFile(config.token, () => readBounded(config.token, 'the token')),
+    instance: randomBytes(16),
+    client: `latchkey-sidecar/${version}`,
+    planDigest: config.planDigest ?? '',
+    performHook: hookPerformer({ root: config.root, operations, processes, clock }),
+    clock,
+    bootMs: () => uptime() * 1000,
+    random: Math.random,
+    log,
+    metrics,
+    previousKeptMs: config.keepPreviousMs,
+    verifyEveryMs: config.verifyEveryMs,
+    maxStaleMs: config.maxStaleMs,
+    onStale: config.onStale,
+    once: config.once,
+  })
+}
+
+function readPem(path: string, digest: string | undefined): string {
+  const bytes = readBounded(path, 'the file of certificate authorities')
+  if (digest !== undefined && sha256Label(bytes) !== digest) {
+    throw new LatchkeyError('ERR_CONFIG_INVALID', `${path} is not the file of --ca-digest`, {
+      hint: 'the pod’s authorities were changed after it was admitted: delete the pod',
+    })
+  }
+  const pem = bytes.toString('utf8')
+  if (readBundle(pem) !== undefined) return pem
+  throw new LatchkeyError('ERR_CONFIG_INVALID', `${path} holds no certificates`, {
+    hint: 'name a PEM file with 1 to 32 certificates',
+  })
+}
+
+function prepareDirectory(path: string, name: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new LatchkeyError('ERR_CONFIG_INVALID', `${name} ${path}: ${systemCode(error) ?? ''}`, {
+      hint: 'name a directory that this user may write to',
+    })
+  }
+}
+
+/** Says on standard error why a run with `--once` did not succeed. */
+function exitCodeOfEnd(end: AgentEnd): number {
+  switch (end.kind) {
+    case 'stopped':
+    case 'published':
+      return exitCodes.done
+    case 'denied':
+      for (const { secret, path, why } of end.shortfalls) {
+        process.stderr.write(`error: secret ${secret} for ${path}: ${why}\n`)
+      }
+      return denied
+    case 'refused':
+      process.stderr.write(`error: the broker does not serve this pod: ${end.reason}\n`)
+      return denied
+    case 'unreachable':
+      process.stderr.write('error: not everything was decided in time\n')
+      if (end.error !== undefined) reportError(end.error)
+      return unreachable
+    case 'failed':
+      reportError(end.error)
+      return exitCodes.failed
+  }
+}
