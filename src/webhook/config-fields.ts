@@ -22,6 +22,11 @@ export class ConfigFields {
     this.#path = path
   }
 
+  /** Whether a field was given. */
+  has(name: string): boolean {
+    return Object.hasOwn(this.#values, name) && this.#values[name] !== null
+  }
+
   /** The fields of a mapping in this one. */
   inner(name: string): ConfigFields {
     const fields = new ConfigFields(this.#take(name), `${this.#path}${name}.`)

@@ -38,12 +38,16 @@ export interface WebhookConfig {
   readonly metrics: HostPort | undefined
   /** The namespace that it runs in. */
   readonly namespace: string
+  /** Name of its own pod, whose image is taken; only needed without an image. */
+  readonly pod: string
   /** Namespaces whose pods are left alone, its own and `kube-system` always among them. */
   readonly exemptNamespaces: readonly string[]
   readonly kubeconfig: string | undefined
   /** File of the audit chain; none by default. */
   readonly audit: string | undefined
   readonly logLevel: LogLevel
+  /** How long it goes on serving after it was told to stop, in milliseconds. Default 5 seconds. */
+  readonly drainMs: number
   /** Name of the MutatingWebhookConfiguration and of the ValidatingWebhookConfiguration. */
   readonly configurationName: string
   /** The settings of injected containers; without an image, it is the webhook's own. */
@@ -66,7 +70,8 @@ Admits pods that declare secrets: adds the sidecar, or says what is wrong with t
   --listen HOST:PORT    where the API server calls
   --metrics HOST:PORT   serve /metrics, /livez and /readyz there, over plain HTTP
   --namespace NAME      the namespace that it runs in (default: its service account's)
-  --image IMAGE         image of injected containers (default: this webhook's own)
+  --pod NAME            its own pod, whose image injected containers get
+  --image IMAGE         or another image for them
   --kubeconfig FILE     the cluster (default: the service account's)
   --audit FILE          write a hash-chained audit of every decision there
   --log-level LEVEL     debug, info, warn or error (default info)
@@ -82,6 +87,7 @@ const flags = {
   listen: { type: 'string' },
   metrics: { type: 'string' },
   namespace: { type: 'string' },
+  pod: { type: 'string' },
   image: { type: 'string' },
   kubeconfig: { type: 'string' },
   audit: { type: 'string' },
@@ -156,20 +162,28 @@ function settle(fields: ConfigFields): WebhookConfig {
     host: `latchkey-broker.${namespace}.svc`,
     port: 24_443,
   }
-  const sidecar = fields.inner('sidecar')
+  const sidecar = readSidecarConfig(fields.inner('sidecar'))
+  const pod = fields.text('pod')
+  if (pod === undefined && sidecar.image === undefined) {
+    throw new LatchkeyError('ERR_CONFIG_INVALID', 'neither pod nor sidecar.image is known', {
+      hint: 'give --pod with the name of the own pod, or --image',
+    })
+  }
   const config: WebhookConfig = {
     listen: fields.hostPort('listen') ?? { host: '::', port: 8443 },
     metrics: fields.hostPort('metrics'),
     namespace,
+    pod: pod ?? '',
     exemptNamespaces: [
       ...new Set([namespace, 'kube-system', ...(fields.texts('exempt-namespaces') ?? [])]),
     ],
     kubeconfig: fields.text('kubeconfig'),
     audit: fields.text('audit'),
     logLevel: fields.choice('log-level', logLevels, 'info'),
+    drainMs: fields.duration('drain', { min: '0s', max: '5m', otherwise: '5s' }),
     configurationName: fields.text('configuration-name') ?? 'injector.latchkey.dev',
     sidecar: {
-      ...readSidecarConfig(sidecar),
+      ...sidecar,
       broker,
       audience: fields.text('audience') ?? 'latchkey',
     },

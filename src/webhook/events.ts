@@ -11,13 +11,11 @@ export type WebhookEvent =
   | 'certificate.served'
   | 'certificate.problem'
   | 'authority.created'
-  | 'authority.added'
-  | 'authority.signing'
-  | 'authority.removed'
+  | 'authority.changed'
   | 'broker_certificate.issued'
   | 'bundle.written'
   | 'bundle.problem'
   | 'endpoint.failed'
 
 /** What the webhook can find wrong with itself. */
-export type WebhookFinding = 'certificate' | 'bundle' | 'audit'
+export type WebhookFinding = 'certificate' | 'bundle' | 'audit' | 'stopping'

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { isLatchkeyError } from '../base/errors.ts'
 import { readPodFacts } from '../injection/pod/facts.ts'
 import type { MountEntry, MountPlan } from '../injection/plan.ts'
 import { parseTemplate, templateKeys } from '../injection/template.ts'
@@ -10,7 +11,7 @@ import {
 } from '../observe/audit.ts'
 import type { Log } from '../observe/log.ts'
 import { admit, type AdmissionDeps } from './admit.ts'
-import type { Decision, Outcome } from './decision.ts'
+import { refuse, type Decision, type Outcome } from './decision.ts'
 import type { WebhookEvent } from './events.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import { printReview, readReview, type AdmissionRequest } from './review.ts'
@@ -27,19 +28,16 @@ export interface HandlerDeps {
 /**
  * Answers the body of an admission request: decides, writes the decision down, then tells it.
  *
- * An injection that cannot be written down is refused; whatever else is decided takes nothing from
+ * An injection that cannot be written down is refused; whatever else is decided gives nothing to
  * anybody and is told all the same.
  *
- * @throws `ERR_MESSAGE_INVALID`, `ERR_AUDIT_UNAVAILABLE`.
+ * @throws `ERR_MESSAGE_INVALID`.
  */
 export async function answerReview(body: string, deps: HandlerDeps): Promise<string> {
   const startedAt = deps.clock.monotonicMs()
   const request = readReview(body)
-  const decision = admit(request, deps.admission)
-  const event = eventOf(request, decision)
-  if (event !== undefined) {
-    if (decision.outcome === 'injected' && !request.dryRun) await deps.audit.admit(event)
-    else deps.audit.note(event)
+  const decision = await writeDown(request, admit(request, deps.admission), deps)
+  if (eventOf(request, decision) !== undefined) {
     deps.log.info('webhook.admitted', {
       outcome: decision.outcome,
       operation: request.operation,
@@ -59,6 +57,26 @@ export async function answerReview(body: string, deps: HandlerDeps): Promise<str
     seconds: (deps.clock.monotonicMs() - startedAt) / 1000,
   })
   return printReview(request.uid, decision.answer)
+}
+
+async function writeDown(
+  request: AdmissionRequest,
+  decision: Decision,
+  { audit }: HandlerDeps,
+): Promise<Decision> {
+  const event = eventOf(request, decision)
+  if (event === undefined) return decision
+  if (decision.outcome !== 'injected' || request.dryRun) {
+    audit.note(event)
+    return decision
+  }
+  try {
+    await audit.admit(event)
+    return decision
+  } catch (error) {
+    if (!isLatchkeyError(error, 'ERR_AUDIT_UNAVAILABLE')) throw error
+    return refuse("Latchkey's audit cannot be written now; try again later", error.code)
+  }
 }
 
 const names: Readonly<Record<Exclude<Outcome, 'accepted'>, AuditEvent['event']>> = {

@@ -30,6 +30,8 @@ export interface AdmissionServer {
   readonly inFlight: () => number
   /** Uses another certificate for connections from now on. */
   replaceCertificate(certificate: ServingCertificate): void
+  /** Goes on serving, and asks every client that it answers to connect anew the next time. */
+  drain(): void
   /** Stops accepting, answers what has arrived, and closes, `withinMs` later whatever remains. */
   close(withinMs: number): Promise<void>
 }
@@ -55,6 +57,7 @@ export async function openAdmissionServer(
   deps: ServerDeps,
 ): Promise<AdmissionServer> {
   let inFlight = 0
+  let draining = false
   const server = create(deps.certificate, (request, response) => {
     if (inFlight >= maxInFlight) {
       deps.metrics.failed('busy')
@@ -62,6 +65,7 @@ export async function openAdmissionServer(
       return
     }
     inFlight += 1
+    if (draining) response.setHeader('Connection', 'close')
     response.once('close', () => {
       inFlight -= 1
     })
@@ -83,6 +87,9 @@ export async function openAdmissionServer(
     inFlight: () => inFlight,
     replaceCertificate: (certificate) => {
       server.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' })
+    },
+    drain: () => {
+      draining = true
     },
     close: async (withinMs) => {
       const closed = new Promise<void>((resolve) => {

@@ -35,6 +35,11 @@ export interface SidecarSettings extends OwnerSettings {
    */
   readonly mesh: 'exclude' | 'through' | 'ignore'
   readonly logLevel: string
+  /** Where the sidecar serves its metrics; nowhere by default. */
+  readonly metricsPort: number | undefined
+  /** How long files may go unconfirmed, as `24h`, and what happens then; for ever by default. */
+  readonly maxStale:
+    { readonly after: string; readonly action: 'report' | 'unready' | 'remove' } | undefined
 }
 
 /** What is known of the namespace of a pod; `undefined` where nobody could tell. */

@@ -1,5 +1,6 @@
 import { ConfigFields } from './config-fields.ts'
 import { canonicalCpu, parseBytes, printBytes } from './inject/amounts.ts'
+import { printDuration } from '../injection/duration.ts'
 import { logLevels } from '../observe/log.ts'
 import type { Amounts, SidecarSettings } from './settings.ts'
 
@@ -44,7 +45,25 @@ export function readSidecarConfig(
     },
     mesh: fields.choice('mesh', ['exclude', 'through', 'ignore'], 'exclude'),
     logLevel: fields.choice('log-level', logLevels, 'info'),
+    metricsPort: readMetricsPort(fields),
+    maxStale: readMaxStale(fields),
   }
+}
+
+function readMetricsPort(fields: ConfigFields): number | undefined {
+  const range = { min: 1024, max: 65_535, otherwise: 1024 }
+  const port = fields.integer('metrics-port', range)
+  return fields.has('metrics-port') ? port : undefined
+}
+
+function readMaxStale(fields: ConfigFields): SidecarSettings['maxStale'] {
+  const range = { min: '1m', max: '8760h', otherwise: '1m' }
+  const ms = fields.duration('max-stale', range)
+  const action = fields.choice('on-stale', ['report', 'unready', 'remove'], 'report')
+  if (fields.has('max-stale')) return { after: printDuration(ms), action }
+  if (fields.has('on-stale'))
+    throw fields.invalid('on-stale', 'goes with max-stale, which is missing')
+  return undefined
 }
 
 function id(fields: ConfigFields, name: string, otherwise: number): number {

@@ -1,12 +1,30 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Json, JsonObject } from '../../src/injection/pod/json.ts'
 import type { PatchOperation } from '../../src/webhook/inject/json-patch.ts'
 
+interface TestOperation {
+  readonly op: 'test'
+  readonly path: string
+  readonly value: Json
+}
+
 /** Applies a JSON patch (RFC 6902, section 4) as the API server does; throws where that would refuse. */
-export function applyJsonPatch(document: Json, patch: readonly PatchOperation[]): Json {
+export function applyJsonPatch(
+  document: Json,
+  patch: readonly (PatchOperation | TestOperation)[],
+): Json {
   const root = { value: structuredClone(document) }
   for (const operation of patch) {
     const parts = operation.path.split('/').slice(1).map(unescape)
     const last = parts.pop()
+    if (operation.op === 'test') {
+      const found = [...parts, last ?? ''].reduce<unknown>(
+        (at, part) => (at as Record<string, unknown>)[part],
+        root.value,
+      )
+      if (!isDeepStrictEqual(found, operation.value)) throw new Error(`${operation.path} differs`)
+      continue
+    }
     if (last === undefined) {
       if (operation.op === 'remove') throw new Error('the whole document cannot be removed')
       root.value = structuredClone(operation.value)

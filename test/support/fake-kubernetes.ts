@@ -4,6 +4,7 @@ import * as https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterAccess } from '../../src/clients/kubernetes-access.ts'
+import { applyJsonPatch } from './apply-json-patch.ts'
 
 /** An API object. */
 export interface FakeObject {
@@ -178,7 +179,9 @@ export class FakeKubernetes {
       const name = typeof generated === 'string' ? `${generated}${this.#version}` : metadata['name']
       this.put(path, { ...body, metadata: { ...metadata, name: name as string } })
       answer(response, 201, body)
-    } else if (this.#isCollection(path)) this.#list(path, { query, response })
+    } else if (method === 'PUT') this.#replace(path, body, response)
+    else if (method === 'PATCH') this.#patch(path, body, response)
+    else if (this.#isCollection(path)) this.#list(path, { query, response })
     else {
       const name = path.slice(path.lastIndexOf('/') + 1)
       const object = this.#objects.get(path.slice(0, path.lastIndexOf('/')))?.get(name)
@@ -187,8 +190,43 @@ export class FakeKubernetes {
     }
   }
 
+  /** Replaces the object whose resource version is named, as one that was read before. */
+  #replace(path: string, body: Json, response: http.ServerResponse): void {
+    const { collection, name, object } = this.#find(path)
+    const { resourceVersion } = body['metadata'] as Json
+    if (object === undefined) answer(response, 404, { kind: 'Status', code: 404 })
+    else if (resourceVersion !== object.metadata['resourceVersion']) {
+      answer(response, 409, { kind: 'Status', code: 409 })
+    } else {
+      this.put(collection, { ...body, metadata: { ...(body['metadata'] as Json), name } })
+      answer(response, 200, this.#find(path).object)
+    }
+  }
+
+  /** A JSON patch (RFC 6902): what it tests must hold. */
+  #patch(path: string, body: Json, response: http.ServerResponse): void {
+    const { collection, object } = this.#find(path)
+    if (object === undefined) {
+      answer(response, 404, { kind: 'Status', code: 404 })
+      return
+    }
+    try {
+      const patched = applyJsonPatch(object as never, body as never)
+      this.put(collection, patched as unknown as FakeObject)
+      answer(response, 200, this.#find(path).object)
+    } catch {
+      answer(response, 422, { kind: 'Status', code: 422 })
+    }
+  }
+
+  #find(path: string): { collection: string; name: string; object: FakeObject | undefined } {
+    const slash = path.lastIndexOf('/')
+    const [collection, name] = [path.slice(0, slash), path.slice(slash + 1)]
+    return { collection, name, object: this.#objects.get(collection)?.get(name) }
+  }
+
   #isCollection(path: string): boolean {
-    return /\/(secrets|pods|serviceaccounts|events|roles|rolebindings|clusterroles|clusterrolebindings)$/.test(
+    return /\/(namespaces|secrets|pods|serviceaccounts|events|roles|rolebindings|clusterroles|clusterrolebindings|(mutating|validating)webhookconfigurations)$/.test(
       path,
     )
   }

@@ -23,6 +23,8 @@ export const settings: SidecarSettings = {
   hostPorts: { first: 25_000, count: 4_000 },
   mesh: 'exclude',
   logLevel: 'info',
+  metricsPort: undefined,
+  maxStale: undefined,
 }
 
 /** A namespace of which nothing special is known. */
@@ -43,6 +45,11 @@ export interface InjectionVector {
 }
 
 const directory = new URL('../vectors/injection/', import.meta.url)
+
+/** Where a vector is. */
+export function vectorFile(name: string): URL {
+  return new URL(`${name}.yaml`, directory)
+}
 
 /** Every vector of `test/vectors/injection`. */
 export async function injectionVectors(): Promise<readonly InjectionVector[]> {

@@ -6,7 +6,7 @@ const read = async (
   args: readonly string[] = [],
   namespace: string | undefined = 'latchkey-system',
 ): Promise<WebhookConfig> => {
-  const command = await readWebhookCommand(['--config', 'f', ...args], {
+  const command = await readWebhookCommand(['--config', 'f', '--pod', 'webhook-1', ...args], {
     readText: async () => text,
     ownNamespace: async () => namespace,
   })
@@ -19,10 +19,12 @@ test('an empty configuration is the install’s', async (t) => {
     listen: { host: '::', port: 8443 },
     metrics: undefined,
     namespace: 'latchkey-system',
+    pod: 'webhook-1',
     exemptNamespaces: ['latchkey-system', 'kube-system'],
     kubeconfig: undefined,
     audit: undefined,
     logLevel: 'info',
+    drainMs: 5000,
     configurationName: 'injector.latchkey.dev',
     sidecar: {
       image: undefined,
@@ -41,6 +43,8 @@ test('an empty configuration is the install’s', async (t) => {
       hostPorts: { first: 25_000, count: 4_000 },
       mesh: 'exclude',
       logLevel: 'info',
+      metricsPort: undefined,
+      maxStale: undefined,
     },
     certificates: {
       issuer: 'self',
@@ -92,6 +96,9 @@ sidecar:
   host-ports: { first: 20000, count: 10 }
   mesh: through
   log-level: debug
+  metrics-port: 9100
+  max-stale: 60m
+  on-stale: unready
 `
   t.like(await read(file), {
     exemptNamespaces: ['latchkey-system', 'kube-system', 'kube-node-lease'],
@@ -111,6 +118,8 @@ sidecar:
       hostPorts: { first: 20_000, count: 10 },
       mesh: 'through',
       logLevel: 'debug',
+      metricsPort: 9100,
+      maxStale: { after: '1h', action: 'unready' },
     },
   })
 })
@@ -196,6 +205,13 @@ test('outside of a pod the namespace must be named', async (t) => {
     code: 'ERR_CONFIG_INVALID',
     message: 'namespace is not text',
   })
+})
+
+test('without an image it must be known whose to take', async (t) => {
+  const deps = { readText: async () => '', ownNamespace: async () => 'latchkey-system' }
+  const message = 'neither pod nor sidecar.image is known'
+  await t.throwsAsync(readWebhookCommand([], deps), { code: 'ERR_CONFIG_INVALID', message })
+  t.is((await readWebhookCommand(['--image', 'x'], deps)).kind, 'serve')
 })
 
 test('help, version and wrong flags', async (t) => {

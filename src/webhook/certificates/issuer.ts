@@ -1,0 +1,222 @@
+import { utf8 } from '../../base/bytes.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { RandomBytes } from '../../base/random.ts'
+import type { KubernetesClient } from '../../clients/kubernetes.ts'
+import type { Log } from '../../observe/log.ts'
+import type { WebhookEvent } from '../events.ts'
+import type { WebhookMetrics } from '../metrics.ts'
+import type { ServingCertificate } from '../server.ts'
+import {
+  authorityOf,
+  bundleOf,
+  nextStep,
+  parseAuthorities,
+  printAuthorities,
+  signerOf,
+  type Authority,
+  type AuthorityPolicy,
+} from './authorities.ts'
+import { isGoodLeaf, issueLeaf, type LeafWish } from './leaf.ts'
+import { readSecretObject, type SecretObject } from './secret-object.ts'
+import { isKeyOf, keyPem, makeAuthority, readCertificate, type KeyedCertificate } from './x509.ts'
+
+/** Names of the Secrets in the webhook's namespace; the manifests bring them, empty. */
+export const secretNames = {
+  authority: 'latchkey-authority',
+  broker: 'latchkey-broker-tls',
+} as const
+
+/** What the issuer is to see to. */
+export interface IssuerPolicy {
+  readonly namespace: string
+  readonly authority: Omit<AuthorityPolicy, 'leafLifetimeMs' | 'names'>
+  readonly webhook: Omit<LeafWish, 'usedPart'>
+  readonly broker: Omit<LeafWish, 'usedPart'>
+}
+
+/** What the issuer needs from outside. */
+export interface IssuerDeps {
+  readonly client: KubernetesClient
+  readonly clock: Clock
+  readonly random: RandomBytes
+  readonly log: Log<WebhookEvent>
+  readonly metrics: WebhookMetrics
+  /** Whether everybody who calls the webhook trusts that authority's certificate. */
+  readonly isKnown: (certificate: string) => boolean
+  /** The authorities have changed: their certificates, PEM. */
+  readonly onAuthorities: (certificates: readonly string[]) => void
+  /** The webhook is to serve another certificate. */
+  readonly onServing: (certificate: ServingCertificate) => void
+}
+
+/**
+ * Sees to the certificates of webhook and broker. Any number of replicas do so side by side: the
+ * authorities are in one Secret, which only one of them at a time can replace.
+ */
+export class CertificateIssuer {
+  readonly #policy: IssuerPolicy
+  readonly #deps: IssuerDeps
+  #authorities: readonly Authority[] = []
+  /** Of the Secret that the authorities were read from. */
+  #version = ''
+  #serving: (KeyedCertificate & { readonly signer: Authority }) | undefined
+
+  constructor(policy: IssuerPolicy, deps: IssuerDeps) {
+    this.#policy = policy
+    this.#deps = deps
+  }
+
+  /** What pods are to trust: the certificates of all authorities, PEM. */
+  get bundle(): string {
+    return bundleOf(this.#authorities)
+  }
+
+  /** Whether there is a certificate to serve with. */
+  get isServing(): boolean {
+    return this.#serving !== undefined
+  }
+
+  /** Whether callers trust what is served. */
+  get isTrusted(): boolean {
+    const { isKnown } = this.#deps
+    return this.#serving !== undefined && isKnown(this.#serving.signer.certificate)
+  }
+
+  /**
+   * Does whatever is due. Called again and again; what failed is tried again then.
+   *
+   * @throws `ERR_KUBERNETES_*`, `ERR_TLS_INVALID`; what was served goes on being served.
+   */
+  async see(signal: AbortSignal): Promise<void> {
+    // First what needs nobody else, so that an outage of the API server ends no certificate.
+    await this.renewServing()
+    await this.#seeAuthorities(signal)
+    await this.renewServing()
+    await this.#seeBroker(signal)
+  }
+
+  /** Serves another certificate if it is time to, or if another authority signs by now. */
+  async renewServing(): Promise<void> {
+    const { clock, random, isKnown, onServing, log, metrics } = this.#deps
+    const nowMs = clock.now()
+    const { names } = this.#policy.webhook
+    const signer = signerOf(this.#authorities, nowMs, {
+      names,
+      isKnown: ({ certificate }) => isKnown(certificate),
+    })
+    if (signer === undefined) return
+    const wish = { ...this.#policy.webhook, usedPart: 1 / 2, signer, nowMs }
+    if (this.#serving !== undefined && isGoodLeaf(this.#serving.certificate, wish)) return
+    const leaf = await issueLeaf(wish, random)
+    const former = this.#serving
+    this.#serving = { ...leaf, signer }
+    onServing({ cert: leaf.certificate, key: keyPem(leaf.key) })
+    former?.[Symbol.dispose]()
+    const { notAfterMs } = readCertificate(leaf.certificate)
+    metrics.expiry('webhook', notAfterMs)
+    log.info('certificate.served', { authority: signer.facts.fingerprint, notAfterMs })
+  }
+
+  async #seeAuthorities(signal: AbortSignal): Promise<void> {
+    const { client, clock, log } = this.#deps
+    const place = { namespace: this.#policy.namespace, name: secretNames.authority }
+    // Whoever is overtaken looks at what the other one wrote; the third time nobody is left to be.
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const secret = await readSecretObject(client, place, signal)
+      const stored = this.#readAuthorities(secret)
+      const step = nextStep(stored ?? this.#authorities, clock.now(), this.#authorityPolicy)
+      const wanted = await this.#take(step)
+      if (stored?.length === wanted.length && step.add === undefined) {
+        this.#adopt(wanted, secret.resourceVersion)
+        return
+      }
+      const written = await secret.replace(
+        {
+          'authorities.json': utf8(printAuthorities(wanted)),
+          'ca.crt': utf8(bundleOf(wanted)),
+        },
+        signal,
+      )
+      if (written === undefined) continue
+      log.info(stored === undefined ? 'authority.created' : 'authority.changed', {
+        authorities: wanted.map(({ facts }) => facts.fingerprint),
+      })
+      this.#adopt(wanted, written.resourceVersion)
+      return
+    }
+  }
+
+  get #authorityPolicy(): AuthorityPolicy {
+    const { authority, webhook, broker } = this.#policy
+    return {
+      ...authority,
+      leafLifetimeMs: Math.max(webhook.lifetimeMs, broker.lifetimeMs),
+      names: [...new Set([...webhook.names, ...broker.names])],
+    }
+  }
+
+  /** `undefined` when the Secret is empty: new, or somebody emptied it. */
+  #readAuthorities(secret: SecretObject): readonly Authority[] | undefined {
+    if (secret.resourceVersion === this.#version) return this.#authorities
+    const bytes = secret.bytes('authorities.json')
+    return bytes === undefined ? undefined : parseAuthorities(bytes.toString('utf8'))
+  }
+
+  async #take(step: ReturnType<typeof nextStep>): Promise<readonly Authority[]> {
+    if (step.add === undefined) return step.keep
+    const { clock, random } = this.#deps
+    const { names, lifetimeMs } = this.#authorityPolicy
+    const nowMs = clock.now()
+    const made = await makeAuthority(names, {
+      random,
+      validity: { notBeforeMs: nowMs - 3_600_000, notAfterMs: nowMs + lifetimeMs },
+    })
+    return [...step.keep, authorityOf(made, { signsFromMs: step.add.signsFromMs, names })]
+  }
+
+  #adopt(authorities: readonly Authority[], version: string): void {
+    this.#version = version
+    if (bundleOf(authorities) === this.bundle) return
+    this.#authorities = authorities
+    const newest = authorities.at(-1)
+    if (newest !== undefined) this.#deps.metrics.expiry('authority', newest.facts.notAfterMs)
+    this.#deps.onAuthorities(authorities.map(({ certificate }) => certificate))
+  }
+
+  /** The broker's certificate, and the authorities that it hands on, in a Secret that it mounts. */
+  async #seeBroker(signal: AbortSignal): Promise<void> {
+    const { client, clock, random, log, metrics } = this.#deps
+    const nowMs = clock.now()
+    const { names } = this.#policy.broker
+    // Pods were told of a new authority for as long as its notice, whoever else knows it.
+    const signer = signerOf(this.#authorities, nowMs, { names, isKnown: () => true })
+    if (signer === undefined) return
+    const place = { namespace: this.#policy.namespace, name: secretNames.broker }
+    const secret = await readSecretObject(client, place, signal)
+    const wish = { ...this.#policy.broker, usedPart: 1 / 3, signer, nowMs }
+    const bundle = utf8(this.bundle)
+    const [cert, key] = [secret.bytes('tls.crt'), secret.bytes('tls.key')]
+    if (cert !== undefined && key !== undefined && isGoodPair({ cert, key }, wish)) {
+      metrics.expiry('broker', readCertificate(cert.toString()).notAfterMs)
+      if (secret.bytes('ca.crt')?.equals(bundle) === true) return
+      await secret.replace({ 'tls.crt': cert, 'tls.key': key, 'ca.crt': bundle }, signal)
+      return
+    }
+    using leaf = await issueLeaf(wish, random)
+    const pem = keyPem(leaf.key)
+    const data = { 'tls.crt': utf8(leaf.certificate), 'tls.key': pem, 'ca.crt': bundle }
+    const written = await secret.replace(data, signal)
+    pem.fill(0)
+    if (written === undefined) return
+    const { notAfterMs } = readCertificate(leaf.certificate)
+    metrics.expiry('broker', notAfterMs)
+    log.info('broker_certificate.issued', { authority: signer.facts.fingerprint, notAfterMs })
+  }
+}
+
+function isGoodPair(
+  { cert, key }: { readonly cert: Buffer; readonly key: Buffer },
+  wish: Parameters<typeof isGoodLeaf>[1],
+): boolean {
+  return isGoodLeaf(cert.toString(), wish) && isKeyOf(key, cert.toString())
+}
