@@ -108,7 +108,9 @@ export class Permission {
   demand(account: Account, sinceMs: number): boolean {
     this.#account = account
     if (this.#askedAtMs >= sinceMs || this.#usable()) return true
-    if (this.#askingSinceMs < sinceMs) this.#askAt(this.#deps.clock.monotonicMs())
+    // After a failure the next attempt is planned already.
+    if (this.#askingSinceMs < sinceMs && this.#failures === 0)
+      this.#askAt(this.#deps.clock.monotonicMs())
     return false
   }
 

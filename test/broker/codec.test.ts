@@ -238,7 +238,7 @@ test('every reason, status and outcome has the number that the .proto gives it',
   }
   t.deepEqual(
     [goodbyeReasons.length, statuses.length, unavailableReasons.length, outcomes.length],
-    [14, 5, 5, 7],
+    [14, 5, 5, 8],
   )
 })
 
