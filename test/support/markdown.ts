@@ -30,6 +30,25 @@ export function fencedBlocks(markdown: string): readonly Block[] {
   return blocks
 }
 
+/** A heading and what stands under it, up to the next heading of any level. */
+export interface Section {
+  readonly heading: string
+  readonly blocks: readonly Block[]
+}
+
+/** The document's sections, in order. */
+export function sections(markdown: string): readonly Section[] {
+  const headings = [...markdown.matchAll(/^#+ (.+)$|^```[\s\S]*?^```$/gm)].flatMap(
+    ({ 1: heading, index }) =>
+      heading === undefined ? [] : [{ heading, line: markdown.slice(0, index).split('\n').length }],
+  )
+  const blocks = fencedBlocks(markdown)
+  return headings.map(({ heading, line }, index) => {
+    const next = headings[index + 1]?.line ?? Infinity
+    return { heading, blocks: blocks.filter((block) => block.line > line && block.line < next) }
+  })
+}
+
 /** Targets of every link outside code. */
 export function links(markdown: string): readonly string[] {
   const prose = markdown.replaceAll(/^```[\s\S]*?^```$/gm, '').replaceAll(/(`+)[^`].*?\1/g, '')

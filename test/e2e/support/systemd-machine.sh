@@ -22,7 +22,7 @@ for directory in /etc /root /run /tmp /var /opt /mnt /dev /sys /usr/local/bin \
 done
 mount -t proc proc "$root/proc"
 chmod 1777 "$root/tmp"
-mkdir -p "$root"/var/{lib,log,cache,tmp} "$root"/run/lock "$root"/dev/{shm,pts} "$root"/mnt/host
+mkdir -p "$root"/var/{lib,log,cache,tmp} "$root"/run/lock "$root"/dev/{shm,pts} "$root"/mnt/host "$root"/etc/systemd/system
 ln -s /run "$root/var/run"
 
 for device in null zero full random urandom tty; do
@@ -30,6 +30,7 @@ for device in null zero full random urandom tty; do
   mount --bind "/dev/$device" "$root/dev/$device"
 done
 ln -s /proc/self/fd "$root/dev/fd"
+ln -s pts/ptmx "$root/dev/ptmx"
 
 if [ -d /sys/fs/cgroup/systemd ]; then
   mkdir -p "$root/sys/fs/cgroup"
@@ -74,5 +75,4 @@ for path in /probe /usr/probe /lib/probe /bin/probe /home/probe; do
 done
 exec env -i container=latchkey-test LANG=C.UTF-8 \
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  /lib/systemd/systemd --system --unit=multi-user.target --show-status=no \
-  --log-target=console --log-level=notice
+  /lib/systemd/systemd --system --unit=multi-user.target --show-status=no --log-target=null

@@ -55,10 +55,10 @@ export async function startSystemdMachine(
     await runProgram(ground, {
       command: 'nsenter',
       args: [
-        ...[`--target=${pid}`, '--all', '--wd=/root', '--'],
+        ...[`--target=${pid}`, '--all', '--'],
         ...['/usr/bin/env', '-i', 'HOME=/root', 'LANG=C.UTF-8'],
         'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-        ...['/bin/bash', '-euo', 'pipefail', '-c', script],
+        ...['/bin/bash', '--norc', '-euo', 'pipefail', '-c', `cd /root\n${script}`],
       ],
     })
   await until(
