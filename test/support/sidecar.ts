@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { systemClock } from '../../src/base/clock.ts'
+import { systemClock, type Clock } from '../../src/base/clock.ts'
 import { parsePlan } from '../../src/injection/parse.ts'
 import type { Log, LogFields } from '../../src/observe/log.ts'
 import { Agent } from '../../src/sidecar/agent/agent.ts'
@@ -137,6 +137,25 @@ export function startSidecar(
     await stop().catch(() => undefined)
   })
   return { agent, metrics, lines, ended, stop }
+}
+
+/** The system's clock, but for sleeps of `ms` milliseconds, which last until `until` resolves. */
+export function clockWithSleep(ms: number, until: () => Promise<unknown>): Clock {
+  return {
+    ...systemClock,
+    sleep: async (each, signal) => {
+      if (each !== ms) {
+        await systemClock.sleep(each, signal)
+        return
+      }
+      const aborted = new Promise((_, reject) => {
+        signal.addEventListener('abort', () => {
+          reject(signal.reason as Error)
+        })
+      })
+      await Promise.race([until(), aborted])
+    },
+  }
 }
 
 /** Waits until `holds`, for at most 10 seconds. */

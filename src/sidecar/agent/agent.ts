@@ -89,8 +89,9 @@ export class Agent {
     return this.#plan.entries.every((_, index) => this.#files.isInPlace(index))
   }
 
-  /** Milliseconds since everything that is published was last known to be right. */
+  /** Milliseconds since everything that is published was last known to be right; 0 if nothing is. */
   get staleMs(): number {
+    if (!this.#plan.entries.some((_, index) => this.#files.isInPlace(index))) return 0
     const since = this.#unavailableSince
     const unavailable = since === undefined ? 0 : this.#options.clock.monotonicMs() - since
     return Math.max(this.#staleness.ms, unavailable)
@@ -258,6 +259,7 @@ export class Agent {
   #staleAt(): number | undefined {
     const { maxStaleMs, clock } = this.#options
     if (maxStaleMs === undefined || this.#expired) return undefined
+    // While all is confirmed the limit moves on with the clock; looking once per limit is enough.
     return clock.monotonicMs() + Math.max(maxStaleMs - this.staleMs, 0)
   }
 

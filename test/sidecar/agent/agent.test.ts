@@ -157,12 +157,12 @@ test('a set of one directory is complete the first time, or waits', async (t) =>
 - { secret: a, key: k, path: /srv/app/a }
 - { secret: b, key: k, path: /srv/app/b }
 `
-  const { agent } = startSidecar(t, { pod, plan: together, broker })
+  const { agent, lines } = startSidecar(t, { pod, plan: together, broker })
   const stream = await broker.nextStream()
   stream.accept()
   stream.sendSet([readyItem('a', { k: '1' }), itemOf('b', 'STATUS_UNAVAILABLE')])
   stream.send({ heartbeat: { stale_ms: 0, sequence: 1 } })
-  await until(() => agent.staleMs > 0, 'the set was read')
+  await until(() => lines.some(({ event }) => event === 'entry.state'), 'the set was read')
   t.false(fs.existsSync(pod.path('srv/app')))
   stream.sendSet([readyItem('a', { k: '1' }), readyItem('b', { k: '2' })])
   await until(() => agent.started, 'started')
