@@ -1,6 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { frameOverhead } from '../../src/base/frame.ts'
+import { lengthPrefixed } from '../../src/base/bytes.ts'
+import { frameOverhead, sealFrame } from '../../src/base/frame.ts'
 import { SecretBytes } from '../../src/base/secret.ts'
 import { isLatchkeyError, LatchkeyError } from '../../src/base/errors.ts'
 import {
@@ -215,6 +216,23 @@ test('random bytes are refused with one of two codes, whatever they are', (t) =>
       }
     }),
   )
+})
+
+test('a frame that is ours in all but its length is refused', (t) => {
+  const { id, clusterId } = key.info
+  const seal = (purpose: string, size: number): Uint8Array =>
+    sealFrame(new Uint8Array(size), {
+      key: key.material,
+      associatedData: lengthPrefixed([purpose, '1', clusterId, id]),
+      random,
+    })
+  const long = seal('latchkey/envelope', maxPlaintextBytes + 1)
+  t.throws(() => openEnvelope(long, { key }), { code: 'ERR_CIPHERTEXT_INVALID' })
+  const head = Uint8Array.of(1, id.length, ...Buffer.from(id))
+  const longV1 = Uint8Array.of(...head, ...seal('latchkey/envelope-v1beta1', 4097))
+  t.throws(() => openEnvelopeV1(longV1, { key: () => key }), { code: 'ERR_CIPHERTEXT_INVALID' })
+  const fits = Uint8Array.of(...head, ...seal('latchkey/envelope-v1beta1', 4096))
+  t.is(openEnvelopeV1(fits, { key: () => key }).byteLength, 4096)
 })
 
 test('a KMS v2 ciphertext is never longer than the API server accepts', (t) => {

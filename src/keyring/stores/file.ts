@@ -1,4 +1,3 @@
-import { watch as watchFiles } from 'chokidar'
 import * as fs from 'node:fs/promises'
 import { sha256Label } from '../../base/bytes.ts'
 import { isLatchkeyError, LatchkeyError, systemCode } from '../../base/errors.ts'
@@ -146,7 +145,11 @@ export function fileStore(directory: string, deps: FileStoreDeps): KeyringStore 
     location: directory,
     load,
     publish: (bytes, { replaces }) => publish(bytes, replaces),
-    watch: (onChange, signal) => watchDirectory(directory, { onChange, signal, ...deps }),
+    watch: async (onChange, signal) => {
+      const { watchDirectory } = await import('./watch-directory.ts')
+      const recheckMs = deps.recheckMs ?? 30_000
+      await watchDirectory(directory, { prefix: 'keyring.', onChange, signal, recheckMs })
+    },
     highWater,
     raiseHighWater: async (mark) => {
       const former = await highWater()
@@ -163,41 +166,6 @@ async function listDirectory(directory: string): Promise<readonly string[]> {
     if (systemCode(error) === 'ENOENT') return []
     throw diskError(error, directory)
   }
-}
-
-async function watchDirectory(
-  directory: string,
-  options: {
-    readonly onChange: () => void
-    readonly signal: AbortSignal
-    readonly recheckMs?: number
-  },
-): Promise<void> {
-  const { signal } = options
-  if (signal.aborted) return
-  const onChange = (): void => {
-    if (!signal.aborted) options.onChange()
-  }
-  const watcher = watchFiles(directory, { depth: 0, ignoreInitial: true })
-  // Watches can be lost (limits, overflows, a replaced directory): looking again now and then is cheap.
-  const timer = setInterval(onChange, options.recheckMs ?? 30_000)
-  timer.unref()
-  watcher.on('all', (_event, path) => {
-    if (path.startsWith(`${directory}/keyring.`) || path === directory) onChange()
-  })
-  watcher.on('error', () => undefined)
-  watcher.on('ready', onChange)
-  await new Promise<void>((resolve) => {
-    signal.addEventListener(
-      'abort',
-      () => {
-        resolve()
-      },
-      { once: true },
-    )
-  })
-  clearInterval(timer)
-  await watcher.close()
 }
 
 function exists(directory: string): LatchkeyError {

@@ -268,12 +268,12 @@ test('a place that is no directory is an error that says so', async (t) => {
   })
 })
 
-test('a watcher also sees a keyring directory that was moved away and put back', async (t) => {
+test('a watcher is not bound to one directory: it may come, go and be another', async (t) => {
   const parent = await temporaryDirectory(t)
-  const directory = `${parent}/keyring`
-  await open(directory).publish(bytes('1'), { replaces: undefined })
+  const directory = `${parent}/a/keyring`
   const controller = new AbortController()
-  const store = open(directory)
+  // It never looks without need, so whatever it sees it was told.
+  const store = fileStore(directory, { disk: systemDisk, random, uid, recheckMs: 1e9 })
   let seen = ''
   const watching = store.watch(() => {
     void store.load().then((stored) => {
@@ -283,11 +283,21 @@ test('a watcher also sees a keyring directory that was moved away and put back',
   const until = async (text: string): Promise<void> => {
     while (seen !== text) await new Promise((resolve) => setTimeout(resolve, 10))
   }
-  await until('1')
-  await fs.rename(directory, `${parent}/away`)
   await until('nothing')
-  await open(directory).publish(bytes('2'), { replaces: undefined })
-  await until('2')
+  await open(directory).publish(bytes('1'), { replaces: undefined })
+  await until('1')
+  for (const moved of [directory, `${parent}/a`]) {
+    await fs.rename(moved, `${moved}.away`)
+    await until('nothing')
+    for (const text of ['x', 'y', 'z']) {
+      const replaces = (await open(directory).load())?.revision
+      await open(directory).publish(bytes(`${moved} ${text}`), { replaces })
+      await until(`${moved} ${text}`)
+    }
+  }
+  await fs.rm(directory, { recursive: true })
+  await open(directory).publish(bytes('again'), { replaces: undefined })
+  await until('again')
   controller.abort()
   await watching
   t.pass()
