@@ -1,16 +1,19 @@
 import { Command } from 'commander'
 import { resolve } from 'node:path'
-import { LatchkeyError } from '../../src/base/errors.ts'
-import { inCheckout, startProgram } from '../child-program.ts'
+import type { DevLayout } from '../../src/admin/dev/layout.ts'
+import type { DevCertificates } from '../../src/admin/dev/prepare.ts'
+import type { RandomBytes } from '../../src/base/random.ts'
+import { inCheckout } from '../child-program.ts'
 import { processContext } from '../process-context.ts'
+import { startDevPrograms } from './dev-programs.ts'
 import { settle, withConfig } from './options.ts'
 
-const startTimeoutMs = 15_000
+const certificateMs = 30 * 86_400_000
 
 /** `latchkey dev`: the real programs on this machine, with everything they need, until Ctrl-C. */
 export function devCommand(): Command {
   return withConfig(new Command('dev'))
-    .description('try it out: a plugin with a keyring of its own, no cluster needed')
+    .description('try it out: plugin, broker and sidecar with a demo secret, no cluster needed')
     .option('--dir <dir>', 'where everything is kept; may be deleted afterwards', 'latchkey-dev')
     .action(async (_options, command: Command) => {
       const { dir } = await settle<{ dir: string }>(command, [])
@@ -21,48 +24,66 @@ export function devCommand(): Command {
 async function dev(directory: string): Promise<void> {
   const { devLayout } = await import('../../src/admin/dev/layout.ts')
   const { narrate } = await import('../../src/admin/dev/narrate.ts')
-  const { prepareDev } = await import('../../src/admin/dev/prepare.ts')
   const { welcome } = await import('../../src/admin/dev/welcome.ts')
-  const context = processContext()
-  const layout = devLayout(directory)
-  await prepareDev(context, layout)
-  let greeted = false
-  const early: string[] = []
-  const show = (line: string): void => {
-    if (greeted) context.terminal.data(narrate(line))
-    else early.push(line)
-  }
-  const plugin = startProgram('kms', {
-    args: ['--config', layout.kmsConfig, '--log-level', 'debug'],
-    onLine: show,
-  })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  const { terminal } = processContext()
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      plugin.stop()
+      stop.abort()
     })
-  const first = await Promise.race([answering(layout.socket), plugin.ended])
-  if (typeof first === 'string') {
-    const command = inCheckout ? 'npx latchkey' : 'latchkey'
-    const greeting = { cwd: process.cwd(), keyId: first, command }
-    for (const line of welcome(layout, greeting)) context.terminal.data(line)
-    greeted = true
-  } else {
-    for (const line of early) context.terminal.say(line)
   }
-  const code = await plugin.ended
-  if (code !== 0) throw new LatchkeyError('ERR_IO', `latchkey-kms ended with exit code ${code}`)
+  const layout = devLayout(directory)
+  await prepare(layout)
+  // What is said before the greeting matters only if there will be none.
+  const early: string[] = []
+  let show = (line: string): void => void early.push(line)
+  const onLine = (line: string): void => {
+    show(line)
+  }
+  try {
+    const { keyId, ended } = await startDevPrograms(layout, { onLine, signal: stop.signal })
+    const command = inCheckout ? 'npx latchkey' : 'latchkey'
+    const greeting = welcome(layout, { cwd: process.cwd(), keyId, command })
+    for (const line of greeting) terminal.data(line)
+    early.length = 0
+    show = (line) => {
+      terminal.data(narrate(line))
+    }
+    await ended
+  } catch (error) {
+    if (stop.signal.aborted) return
+    for (const line of early) terminal.say(narrate(line))
+    throw error
+  }
 }
 
-/** The key id that the plugin on `socket` serves, as soon as it answers. */
-async function answering(socket: string): Promise<string> {
-  const { askKmsStatus } = await import('../../src/clients/kms-status.ts')
-  const deadline = performance.now() + startTimeoutMs
-  for (;;) {
-    try {
-      return (await askKmsStatus(socket, 1000)).keyId
-    } catch (error) {
-      if (performance.now() > deadline) throw error
-      await new Promise((done) => setTimeout(done, 50))
-    }
+async function prepare(layout: DevLayout): Promise<void> {
+  const { prepareDev } = await import('../../src/admin/dev/prepare.ts')
+  const { openSecretStore } = await import('../../src/secrets/sources/open.ts')
+  const context = processContext()
+  const storeRoot = `file:${layout.storeRoot}`
+  await prepareDev(context, layout, {
+    openSecrets: () => openSecretStore(layout.store, { storeRoot, create: true, deps: context }),
+    makeCertificates: () => makeCertificates(context.random),
+  })
+}
+
+async function makeCertificates(random: RandomBytes): Promise<DevCertificates> {
+  const { makeAuthority, makeLeaf } = await import('../../src/webhook/certificates/x509.ts')
+  const names = ['127.0.0.1', 'localhost']
+  const now = Date.now()
+  const options = {
+    validity: { notBeforeMs: now - 60_000, notAfterMs: now + certificateMs },
+    random,
   }
+  using authority = await makeAuthority(names, options)
+  using leaf = await makeLeaf(names, { ...options, authority })
+  const { createPrivateKey } = await import('node:crypto')
+  const key = createPrivateKey({
+    key: Buffer.from(leaf.key.expose()),
+    format: 'der',
+    type: 'pkcs8',
+  })
+  const pem = Buffer.from(key.export({ format: 'pem', type: 'pkcs8' }))
+  return { ca: authority.certificate, cert: leaf.certificate, key: pem }
 }

@@ -3,51 +3,49 @@ import { join } from 'node:path'
 /** Where `latchkey dev` keeps things; all below one directory that can be thrown away. */
 export interface DevLayout {
   readonly directory: string
+  /** Encryption at rest. */
   readonly keyring: string
   readonly root: string
   readonly socket: string
   readonly kmsConfig: string
   readonly encryptionConfig: string
+  /** Delivery. */
+  readonly store: string
+  readonly storeRoot: string
+  readonly storeConfig: string
+  readonly permissions: string
+  readonly audit: string
+  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string }
+  /** The demo pod: what stands for its token, its annotation and its file system. */
+  readonly token: string
+  readonly plan: string
+  readonly pod: string
+  /** Where the demo secret appears. */
+  readonly file: string
 }
+
+/** Path of the demo secret in the pod. */
+export const demoPath = '/etc/app/db/password'
 
 /** The layout below `directory`, an absolute path. */
 export function devLayout(directory: string): DevLayout {
+  const at = (...names: readonly string[]): string => join(directory, ...names)
   return {
     directory,
-    keyring: join(directory, 'keyring'),
-    root: join(directory, 'root.key'),
-    socket: join(directory, 'run', 'kms.sock'),
-    kmsConfig: join(directory, 'kms.yaml'),
-    encryptionConfig: join(directory, 'encryption-config.yaml'),
+    keyring: at('keyring'),
+    root: at('root.key'),
+    socket: at('run', 'kms.sock'),
+    kmsConfig: at('kms.yaml'),
+    encryptionConfig: at('encryption-config.yaml'),
+    store: at('store'),
+    storeRoot: at('store-root', 'root.key'),
+    storeConfig: at('secrets.yaml'),
+    permissions: at('permissions.yaml'),
+    audit: at('audit.jsonl'),
+    tls: { ca: at('tls', 'ca.pem'), cert: at('tls', 'cert.pem'), key: at('tls', 'key.pem') },
+    token: at('run', 'token'),
+    plan: at('plan.yaml'),
+    pod: at('pod'),
+    file: at('pod', demoPath),
   }
-}
-
-/** Configuration for the plugin and, with `--config`, for `latchkey keys` and `latchkey doctor`. */
-export function kmsConfigText(layout: DevLayout): string {
-  return [
-    `keyring: ${JSON.stringify(layout.keyring)}`,
-    `root: ${JSON.stringify(`file:${layout.root}`)}`,
-    `listen: ${JSON.stringify(`unix://${layout.socket}`)}`,
-    '',
-  ].join('\n')
-}
-
-/**
- * An EncryptionConfiguration for the plugin on `socket`. `identity` stands last, so that what was
- * written before encryption was switched on can still be read.
- */
-export function encryptionConfigText(socket: string): string {
-  return `apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-  - resources:
-      - secrets
-    providers:
-      - kms:
-          apiVersion: v2
-          name: latchkey
-          endpoint: unix://${socket}
-          timeout: 3s
-      - identity: {}
-`
 }

@@ -1,31 +1,54 @@
 import { relative } from 'node:path'
-import { encryptionConfigText, type DevLayout } from './layout.ts'
+import type { DevLayout } from './layout.ts'
+import { demo, encryptionConfigText, planText } from './texts.ts'
 
-/** What a newcomer is told once the plugin answers. */
+/** What a newcomer is told once everything runs. */
 export function welcome(
   layout: DevLayout,
   options: { readonly cwd: string; readonly keyId: string; readonly command: string },
 ): readonly string[] {
-  const config = relative(options.cwd, layout.kmsConfig) || layout.kmsConfig
+  const { command } = options
+  const from = (path: string): string => relative(options.cwd, path) || path
   return [
-    `A KMS v2 plugin answers on unix://${layout.socket}`,
-    `with key ${options.keyId}.`,
+    '1. Encryption at rest',
     '',
-    'Give kube-apiserver (1.29 or newer, on this machine) these flags:',
+    `A KMS v2 plugin answers on unix://${layout.socket}`,
+    `with key ${options.keyId}. Give kube-apiserver (1.29 or newer, on this machine):`,
     `  --encryption-provider-config=${layout.encryptionConfig}`,
     '  --encryption-provider-config-automatic-reload=true',
     '',
-    'The file says:',
-    ...encryptionConfigText(layout.socket)
-      .trimEnd()
-      .split('\n')
-      .map((line) => `  ${line}`),
+    'That file says:',
+    ...indent(encryptionConfigText(layout.socket)),
     '',
     'In another terminal, rotate the key while this runs:',
-    `  ${options.command} keys stage --config ${config}`,
-    `  ${options.command} keys activate --config ${config}`,
-    `  ${options.command} doctor --config ${config}`,
+    `  ${command} keys stage --config ${from(layout.kmsConfig)}`,
+    `  ${command} keys activate --config ${from(layout.kmsConfig)}`,
+    `  ${command} doctor --config ${from(layout.kmsConfig)}`,
     '',
-    'This is for trying out: root and keyring lie beside each other. Ctrl-C ends it. Each request:',
+    '2. Secrets as files',
+    '',
+    `A broker and a sidecar run; ${from(layout.pod)} stands for the file system of a pod that declares:`,
+    ...indent(planText()),
+    '',
+    'Look at the file, change the secret, and look again:',
+    `  cat ${from(layout.file)}`,
+    `  echo second-password | ${command} secret set ${demo.namespace}/${demo.secret} ${demo.key} --config ${from(layout.storeConfig)}`,
+    `  cat ${from(layout.file)}`,
+    '',
+    'Take the permission away, and the file is gone:',
+    `  sed -i 's/mount: \\[${demo.secret}\\]/mount: []/' ${from(layout.permissions)}`,
+    `  ls ${from(layout.file)}`,
+    '',
+    'And see what was recorded:',
+    `  ${command} audit verify ${from(layout.audit)}`,
+    '',
+    'This is for trying out: keys lie beside what they open. Ctrl-C ends it. What happens:',
   ]
+}
+
+function indent(text: string): readonly string[] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => `  ${line}`)
 }
