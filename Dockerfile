@@ -2,7 +2,7 @@
 #
 # Node.js and the libraries it links to, our bundles, and nothing else: no shell, no package
 # manager. Runs as user and group 65532 with a read-only root file system and no capabilities.
-# Commands: latchkey, latchkey-kms, latchkey-broker, latchkey-sidecar.
+# Commands: latchkey, latchkey-kms, latchkey-broker, latchkey-sidecar, latchkey-webhook.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 

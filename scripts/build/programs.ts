@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import manifest from '../../package.json' with { type: 'json' }
@@ -18,17 +17,13 @@ export const version: string = manifest.version
 export const oldestNode: readonly [major: number, minor: number] = parseRange(manifest.engines.node)
 
 /**
- * Every program that package.json names under `bin` and whose source is there.
+ * Every program that package.json names under `bin`.
  *
- * @throws Error for a source that does not start with a `#!` line.
+ * @throws Error for one whose source is missing or does not start with a `#!` line.
  */
 export async function findPrograms(project: string): Promise<readonly Program[]> {
   const programs: Program[] = []
   for (const [name, source] of Object.entries(manifest.bin)) {
-    if (!existsSync(join(project, source))) {
-      console.error(`left out: ${name}, as there is no ${source}`)
-      continue
-    }
     if (!(await readFile(join(project, source), 'utf8')).startsWith('#!/usr/bin/env node\n')) {
       throw new Error(`${source} (${name}) does not start with "#!/usr/bin/env node"`)
     }
