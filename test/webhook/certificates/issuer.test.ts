@@ -1,0 +1,262 @@
+import test, { type ExecutionContext } from 'ava'
+import { X509Certificate } from 'node:crypto'
+import { systemClock } from '../../../src/base/clock.ts'
+import { createRandomPool } from '../../../src/base/random.ts'
+import { createKubernetesClient } from '../../../src/clients/kubernetes.ts'
+import { silentLog } from '../../../src/observe/log.ts'
+import { createMetrics } from '../../../src/observe/metrics.ts'
+import { CertificateIssuer, type IssuerPolicy } from '../../../src/webhook/certificates/issuer.ts'
+import { isSignedBy } from '../../../src/webhook/certificates/x509.ts'
+import { createWebhookMetrics } from '../../../src/webhook/metrics.ts'
+import { startFakeKubernetes, type FakeKubernetes } from '../../support/fake-kubernetes.ts'
+
+const hour = 3_600_000
+const day = 24 * hour
+const namespace = 'latchkey-system'
+const secrets = `/api/v1/namespaces/${namespace}/secrets`
+const signal = new AbortController().signal
+
+const policy: IssuerPolicy = {
+  namespace,
+  authority: { lifetimeMs: 3650 * day, noticeMs: 30 * day },
+  webhook: { names: ['webhook.svc'], lifetimeMs: day },
+  broker: { names: ['broker.svc', 'broker.svc.cluster.local'], lifetimeMs: 3 * day },
+}
+
+interface Replica {
+  readonly issuer: CertificateIssuer
+  readonly served: string[]
+  readonly known: Set<string>
+  now: number
+  authorities: readonly string[]
+  knowsAll: boolean
+}
+
+interface Ground {
+  readonly kubernetes: FakeKubernetes
+  readonly replica: (change?: Partial<IssuerPolicy>) => Replica
+  readonly data: (name: string) => Promise<Record<string, string>>
+}
+
+async function ground(t: ExecutionContext): Promise<Ground> {
+  const kubernetes = await startFakeKubernetes(t)
+  const client = createKubernetesClient(kubernetes.access, { clock: systemClock })
+  for (const name of ['latchkey-authority', 'latchkey-broker-tls']) {
+    kubernetes.put(secrets, { metadata: { name, labels: { kept: 'yes' } }, type: 'Opaque' })
+  }
+  return {
+    kubernetes,
+    replica: (change) => {
+      const replica: Replica = {
+        now: Date.now(),
+        served: [],
+        known: new Set(),
+        authorities: [],
+        knowsAll: true,
+        issuer: new CertificateIssuer(
+          { ...policy, ...change },
+          {
+            client,
+            clock: { ...systemClock, now: () => replica.now },
+            random: createRandomPool(),
+            log: silentLog,
+            metrics: createWebhookMetrics(createMetrics(), { version: '0', inFlight: () => 0 }),
+            isKnown: (certificate) => replica.knowsAll || replica.known.has(certificate),
+            onAuthorities: (certificates) => {
+              replica.authorities = certificates
+            },
+            onServing: ({ cert }) => {
+              replica.served.push(cert.toString())
+            },
+          },
+        ),
+      }
+      return replica
+    },
+    data: async (name) => {
+      const object = (await client.request('GET', `${secrets}/${name}`, { signal })) as {
+        data?: Record<string, string>
+        metadata: { labels: unknown }
+      }
+      t.deepEqual(object.metadata.labels, { kept: 'yes' })
+      return Object.fromEntries(
+        Object.entries(object.data ?? {}).map(([key, value]) => [
+          key,
+          Buffer.from(value, 'base64').toString(),
+        ]),
+      )
+    },
+  }
+}
+
+test('from empty Secrets come an authority, a certificate to serve, and the broker’s', async (t) => {
+  const { replica, data } = await ground(t)
+  const { issuer, served, authorities } = await seen(replica())
+  t.is(served.length, 1)
+  t.is(authorities.length, 1)
+  t.is(issuer.bundle, authorities.join(''))
+  t.true(isSignedBy(served[0] ?? '', issuer.bundle))
+  t.is((await data('latchkey-authority'))['ca.crt'], issuer.bundle)
+  const broker = await data('latchkey-broker-tls')
+  t.deepEqual(Object.keys(broker), ['tls.crt', 'tls.key', 'ca.crt'])
+  t.is(broker['ca.crt'], issuer.bundle)
+  t.true(isSignedBy(broker['tls.crt'] ?? '', issuer.bundle))
+  t.is(
+    new X509Certificate(broker['tls.crt'] ?? '').subjectAltName,
+    'DNS:broker.svc, DNS:broker.svc.cluster.local',
+  )
+})
+
+async function seen(replica: Replica): Promise<Replica> {
+  await replica.issuer.see(signal)
+  return replica
+}
+
+test('looking again changes nothing', async (t) => {
+  const { replica, kubernetes } = await ground(t)
+  const one = await seen(replica())
+  const writes = kubernetes.asked('PUT', 'secrets').length
+  await seen(one)
+  await seen(one)
+  t.is(kubernetes.asked('PUT', 'secrets').length, writes)
+  t.is(one.served.length, 1)
+})
+
+test('replicas that start at once agree on one authority and one broker’s certificate', async (t) => {
+  const { replica, data } = await ground(t)
+  const replicas = [replica(), replica(), replica(), replica()]
+  await Promise.all(replicas.map(seen))
+  await Promise.all(replicas.map(seen))
+  const bundle = replicas[0]?.issuer.bundle ?? ''
+  for (const { issuer, served } of replicas) {
+    t.is(issuer.bundle, bundle)
+    t.true(isSignedBy(served.at(-1) ?? '', issuer.bundle))
+  }
+  t.true(isSignedBy((await data('latchkey-broker-tls'))['tls.crt'] ?? '', bundle))
+})
+
+test('a certificate is replaced at half its life, also while the API server is away', async (t) => {
+  const { replica, kubernetes } = await ground(t)
+  const one = await seen(replica())
+  kubernetes.fault = () => 503
+  one.now += 11 * hour
+  await t.throwsAsync(one.issuer.see(signal), { code: 'ERR_KUBERNETES_UNAVAILABLE' })
+  t.is(one.served.length, 1)
+  one.now += 2 * hour
+  await t.throwsAsync(one.issuer.see(signal), { code: 'ERR_KUBERNETES_UNAVAILABLE' })
+  t.is(one.served.length, 2)
+})
+
+test('the broker’s is replaced when a third of its life is used', async (t) => {
+  const { replica, data } = await ground(t)
+  const one = await seen(replica())
+  const first = (await data('latchkey-broker-tls'))['tls.crt']
+  one.now += 23 * hour
+  await seen(one)
+  t.is((await data('latchkey-broker-tls'))['tls.crt'], first)
+  one.now += 2 * hour
+  await seen(one)
+  t.not((await data('latchkey-broker-tls'))['tls.crt'], first)
+})
+
+test('a new authority is handed out first, signs later, and what it signs waits until it is known', async (t) => {
+  const { replica, data } = await ground(t)
+  const one = await seen(replica())
+  const [old = ''] = one.authorities
+  one.now += (3650 - 63) * day + hour
+  one.knowsAll = false
+  one.known.add(old)
+  await seen(one)
+  t.is(one.authorities.length, 2)
+  t.is(one.authorities[0], old)
+  const [, next = ''] = one.authorities
+  t.is((await data('latchkey-broker-tls'))['ca.crt'], one.issuer.bundle)
+  t.true(isSignedBy(one.served.at(-1) ?? '', old))
+  t.true(isSignedBy((await data('latchkey-broker-tls'))['tls.crt'] ?? '', old))
+
+  one.now += 30 * day
+  await seen(one)
+  t.true(isSignedBy(one.served.at(-1) ?? '', old), 'the API server does not know the new one yet')
+  t.true(isSignedBy((await data('latchkey-broker-tls'))['tls.crt'] ?? '', next))
+
+  one.known.add(next)
+  await seen(one)
+  t.true(isSignedBy(one.served.at(-1) ?? '', next))
+
+  one.now += 40 * day
+  await seen(one)
+  t.deepEqual(one.authorities, [next])
+  t.is((await data('latchkey-authority'))['ca.crt'], next)
+})
+
+test('of two replicas that see the time come, one makes the successor and the other takes it over', async (t) => {
+  const { replica } = await ground(t)
+  const [one, two] = [await seen(replica()), await seen(replica())]
+  for (const each of [one, two]) each.now += (3650 - 63) * day + hour
+  await Promise.all([seen(one), seen(two)])
+  await seen(one)
+  await seen(two)
+  t.is(one.authorities.length, 2)
+  t.deepEqual(one.authorities, two.authorities)
+})
+
+test('a Secret that was emptied is filled from memory, with the same authority', async (t) => {
+  const { replica, kubernetes, data } = await ground(t)
+  const one = await seen(replica())
+  const { bundle } = one.issuer
+  for (const name of ['latchkey-authority', 'latchkey-broker-tls']) {
+    kubernetes.put(secrets, { metadata: { name, labels: { kept: 'yes' } }, type: 'Opaque' })
+  }
+  await seen(one)
+  t.is(one.issuer.bundle, bundle)
+  t.is((await data('latchkey-authority'))['ca.crt'], bundle)
+  t.true(isSignedBy((await data('latchkey-broker-tls'))['tls.crt'] ?? '', bundle))
+  const two = await seen(replica())
+  t.is(two.issuer.bundle, bundle)
+})
+
+test('a broker’s Secret that somebody meddled with is put right', async (t) => {
+  const { replica, kubernetes, data } = await ground(t)
+  const one = await seen(replica())
+  const good = await data('latchkey-broker-tls')
+  const encode = (text: string): string => Buffer.from(text).toString('base64')
+  for (const change of [
+    { 'tls.crt': 'garbage' },
+    { 'tls.key': 'garbage' },
+    { 'ca.crt': 'garbage' },
+    { 'tls.crt': '' },
+  ]) {
+    const data_ = Object.fromEntries(
+      Object.entries({ ...good, ...change }).map(([key, value]) => [key, encode(value)]),
+    )
+    kubernetes.put(secrets, {
+      metadata: { name: 'latchkey-broker-tls', labels: { kept: 'yes' } },
+      data: data_,
+    })
+    await seen(one)
+    const now = await data('latchkey-broker-tls')
+    t.true(isSignedBy(now['tls.crt'] ?? '', one.issuer.bundle))
+    t.is(now['ca.crt'], one.issuer.bundle)
+  }
+})
+
+test('without its Secret, or with a damaged one, it says so and goes on serving', async (t) => {
+  const { replica, kubernetes } = await ground(t)
+  const one = await seen(replica())
+  kubernetes.remove(secrets, 'latchkey-authority')
+  await t.throwsAsync(one.issuer.see(signal), { code: 'ERR_KUBERNETES_NOT_FOUND' })
+  t.true(one.issuer.isServing)
+  const data = { 'authorities.json': Buffer.from('{}').toString('base64') }
+  kubernetes.put(secrets, { metadata: { name: 'latchkey-authority' }, data })
+  await t.throwsAsync(one.issuer.see(signal), { code: 'ERR_TLS_INVALID' })
+  t.true(one.issuer.isServing)
+})
+
+test('names that change get an authority that may vouch for them', async (t) => {
+  const { replica } = await ground(t)
+  const one = await seen(replica())
+  const broker = { ...policy.broker, names: ['broker.example'] }
+  const two = await seen(replica({ broker }))
+  t.is(two.authorities.length, 2)
+  t.is(two.authorities[0], one.authorities[0])
+})
