@@ -80,7 +80,10 @@ export async function runKms(deps: KmsDependencies): Promise<void> {
   })
   const common = { serving, health, metrics, log, clock, random }
   const prober = createProber({ ...common, attempt: deps.attempt ?? tryKey(random) })
-  const tell = (): void => void manager.status(statusLine(serving, health))
+  let listening = false
+  const tell = (): void => {
+    if (listening) void manager.status(statusLine(serving, health))
+  }
   const reloader = createReloader({ ...common, ...deps, prober, onChange: tell })
   const witness = createWitness(common)
   const connections = new GrpcConnections({
@@ -113,6 +116,7 @@ export async function runKms(deps: KmsDependencies): Promise<void> {
     deps.onReloadRequest?.(() => {
       reloader.trigger()
     })
+    listening = true
     void manager.ready(statusLine(serving, health))
     try {
       await runTasks(

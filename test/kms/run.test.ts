@@ -27,7 +27,7 @@ test('it serves, tells the service manager, logs, and stops in order', async (t)
   t.is((await lstat(socket)).mode & 0o777, 0o600)
   await stop()
   await t.throwsAsync(lstat(socket), { code: 'ENOENT' })
-  t.deepEqual(told, ['status: serving generation 1', 'ready: serving generation 1', 'stopping'])
+  t.deepEqual(told, ['ready: serving generation 1', 'stopping'])
   t.deepEqual(
     log.lines.filter(({ level }) => level !== 'debug').map(({ event }) => event),
     [
