@@ -51,6 +51,8 @@ export interface StreamDeps {
 
 /** The first set waits this long for every reference to be decided. */
 const firstSetWithinMs = 3_000
+/** Heartbeats are sent a little early rather than late: the client counts the ones that are missing. */
+const heartbeatEarlyMs = 1_500
 /** How soon delivery is tried again when the audit could not be written. */
 const auditRetryMs = 1_000
 /** Acknowledgements that a client may send a second, on average and at once. */
@@ -97,7 +99,7 @@ export class PodStream implements Member {
     this.#transport = parts.transport
     this.#deps = deps
     this.openedAtMs = deps.clock.monotonicMs()
-    this.#heartbeatAtMs = this.openedAtMs
+    this.#heartbeatAtMs = this.openedAtMs + deps.heartbeatIntervalMs - heartbeatEarlyMs
     const { heartbeatIntervalMs, replica } = deps
     this.#control = [encodeAccepted({ heartbeatIntervalMs, replica })]
   }
@@ -270,6 +272,8 @@ export class PodStream implements Member {
   }
 
   #send(set: PreparedSet): Buffer {
+    // The first set is followed by word of how fresh it is.
+    if (this.delivery.lastSequence === 0) this.#heartbeatAtMs = 0
     this.delivery.sent(set)
     this.#deps.observer.delivered(this, set)
     return set.message
@@ -278,8 +282,7 @@ export class PodStream implements Member {
   #nextHeartbeat(): Buffer | undefined {
     const now = this.#deps.clock.monotonicMs()
     if (now < this.#heartbeatAtMs) return undefined
-    // Sent a little early rather than late: the client counts the ones that are missing.
-    this.#heartbeatAtMs = now + this.#deps.heartbeatIntervalMs - 1_500
+    this.#heartbeatAtMs = now + this.#deps.heartbeatIntervalMs - heartbeatEarlyMs
     return encodeHeartbeat({ staleMs: this.staleMs(), sequence: this.delivery.lastSequence })
   }
 

@@ -108,6 +108,10 @@ export class FakeKubernetes {
     return version
   }
 
+  get(path: string, name: string): FakeObject | undefined {
+    return this.#objects.get(path)?.get(name)
+  }
+
   remove(path: string, name: string): void {
     const object = this.#objects.get(path)?.get(name)
     if (object === undefined) return
