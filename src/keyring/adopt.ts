@@ -19,7 +19,9 @@ export interface Adoption {
  * Merges `other` into `local`: every key that either can decrypt with, the result can decrypt with.
  * `local`'s active key stays the active one; a key that is in both gets the state that needs it
  * more; a key destroyed in `local` and alive in `other` comes back as superseded where `other`
- * counts on it, and as retired where it does not. The generation goes above both, and both
+ * counts on it, and as retired where it does not. No key stays staged: a generation that is lost,
+ * which is what adoptions are for, may have activated it, and a staged key can be destroyed without
+ * more ado. The generation goes above both, and both
  * histories count as ancestors, so that nodes on either side accept the result.
  *
  * @throws `ERR_WOULD_LOSE_DATA` when one id stands for two keys.
@@ -46,11 +48,10 @@ export function adoptKeyring(
   }
   const merged = local.keys.map((mine): KeyRecord => {
     const theirs = other.find(mine.id)
-    if (theirs === undefined) return mine
-    requireSameKey(local, other, mine.id)
-    const state = mergedState(mine.state, theirs.state)
+    if (theirs !== undefined) requireSameKey(local, other, mine.id)
+    const state = mergedState(mine.state, theirs?.state)
     const changedAt = state === mine.state ? mine.changedAt : at
-    if (mine.wrapped === undefined && theirs.wrapped !== undefined) {
+    if (mine.wrapped === undefined && theirs?.wrapped !== undefined) {
       return wrapForeign({ ...infoOf(theirs), state, changedAt })
     }
     return { ...mine, state, changedAt }
@@ -77,12 +78,15 @@ function infoOf({ id, clusterId, state, createdAt, changedAt }: KeyRecord): KeyI
   return { id, clusterId, state, createdAt, changedAt }
 }
 
-function mergedState(mine: KeyState, theirs: KeyState): KeyState {
-  if (mine === theirs || mine === 'active') return mine
-  const inUse = (state: KeyState): boolean => state === 'active' || state === 'superseded'
-  if (inUse(mine) || inUse(theirs)) return 'superseded'
-  // A staged key that one side gave up was never used to encrypt there, and may be here.
-  return theirs === 'destroyed' ? mine : 'retired'
+function mergedState(mine: KeyState, theirs: KeyState | undefined): KeyState {
+  if (mine === 'active') return mine
+  if (mayBeNeeded(mine) || mayBeNeeded(theirs)) return 'superseded'
+  return theirs === 'retired' ? 'retired' : mine
+}
+
+/** A staged key too: a later generation, which neither side has, may have activated it. */
+function mayBeNeeded(state: KeyState | undefined): boolean {
+  return state === 'staged' || state === 'active' || state === 'superseded'
 }
 
 /** Ids are random, so this happens only to keyrings that were made by hand; one key would be lost. */

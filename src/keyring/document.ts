@@ -177,7 +177,7 @@ const tornHints: Readonly<Record<DocumentKind, string>> = {
 
 const editedHints: Readonly<Record<DocumentKind, string>> = {
   keyring:
-    'put the unaltered file back from a copy, or restore a backup to a new directory with "latchkey keys restore"',
+    'put the unaltered file back, or remove it, and the one before it, which is kept beside it, is current again; if there is none, restore a backup with "latchkey keys restore"',
   backup: 'copy it again from where it was made, or use another backup',
 }
 

@@ -138,7 +138,8 @@ export async function sealBackup(
 
 /**
  * A keyring made of an opened backup: same keys, ids and cluster, its generation above the backup's
- * and, where the node remembers one, above the generation that the node has used.
+ * and, where the node remembers one, above the generation that the node has used. A key that was
+ * staged is superseded now: it may have been activated since, and must not be given up lightly.
  */
 export async function restoreBackup(
   backup: Keyring,
@@ -146,12 +147,20 @@ export async function restoreBackup(
   deps: MakeDeps & { readonly minGeneration?: number },
 ): Promise<NextDocument> {
   requireKind(backup, 'backup')
+  const createdAt = rfc3339(deps.now())
   const body = {
     ...backup.body,
     generation: Math.max(backup.generation + 1, deps.minGeneration ?? 1),
-    createdAt: rfc3339(deps.now()),
+    createdAt,
   }
-  return sealFresh({ kind: 'keyring', body, keys: contentsOf(backup) }, roots, deps)
+  const keys = contentsOf(backup).map(({ info, material }) => ({
+    info:
+      info.state === 'staged'
+        ? { ...info, state: 'superseded' as const, changedAt: createdAt }
+        : info,
+    material,
+  }))
+  return sealFresh({ kind: 'keyring', body, keys }, roots, deps)
 }
 
 /**

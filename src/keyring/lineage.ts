@@ -51,7 +51,7 @@ export function checkLineage(
       'ERR_KEYRING_ROLLED_BACK',
       `keyring is at generation ${candidate.generation}, but this node has already used generation ${mark.generation}: an older copy was put back`,
       {
-        hint: 'put the newest copy back, or, if it is lost, run "latchkey keys adopt --from" with every other copy or backup you have, which goes on above both',
+        hint: 'put the newest copy back; if it is lost, go on from this one with "latchkey keys adopt --from", naming another copy, a backup, or, when there is none, this keyring itself',
       },
     )
   }

@@ -161,6 +161,20 @@ test('what was restored descends from what the backup was made of, and goes abov
   t.throws(() => checkLineage(restored, markOf(later)), { code: 'ERR_KEYRING_FORKED' })
 })
 
+test('a key that was staged when the backup was made counts as used after a restore', async (t) => {
+  const { keyring, root } = await newKeyring()
+  const staged = await reopen(stageKey(keyring, deps).document, root)
+  const bytes = await sealBackup(staged, [root], deps)
+  const backup = await Keyring.open(bytes, { roots: [root], kind: 'backup' })
+  const restored = await reopen(await restoreBackup(backup, [root], deps), root)
+  t.deepEqual(
+    restored.keys.map(({ state }) => state),
+    ['active', 'superseded'],
+  )
+  const id = restored.keys[1]?.id ?? ''
+  t.throws(() => destroyKey(restored, id, deps), { code: 'ERR_WOULD_LOSE_DATA' })
+})
+
 test('a backup opens neither with the root nor as a keyring, nor a keyring as a backup', async (t) => {
   const { keyring, root, bytes } = await newKeyring()
   const passphrase = cheapPassphraseRoot('a passphrase')

@@ -17,11 +17,16 @@ export interface StoreDeps {
 /**
  * Opens the store that `--keyring` names: a directory.
  *
- * @throws `ERR_USAGE` when the name is empty.
+ * @throws `ERR_USAGE` when the name is empty, or a URL, which would make an oddly named directory.
  */
 export async function openStore(name: string, deps: StoreDeps): Promise<KeyringStore> {
   if (name === '') {
     throw new LatchkeyError('ERR_USAGE', '--keyring is empty', { hint: 'name a directory' })
+  }
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(name) || name.includes('\0')) {
+    throw new LatchkeyError('ERR_USAGE', '--keyring is not the path of a directory', {
+      hint: 'this release keeps keyrings in directories: name one, such as /var/lib/latchkey/keyring',
+    })
   }
   const { fileStore } = await import('./file.ts')
   return fileStore(resolve(deps.cwd, name), deps)
