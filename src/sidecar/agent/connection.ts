@@ -72,6 +72,7 @@ async function runOnce(
     opening = await openTrusted(options)
   } catch (error) {
     options.signal.throwIfAborted()
+    if (!isLatchkeyError(error)) throw error
     events.failed(error)
     return undefined
   }
@@ -91,6 +92,9 @@ async function runOnce(
       await events.message(message, session)
     }
   } catch (error) {
+    options.signal.throwIfAborted()
+    // A connection breaks with an error of ours; anything else is a fault that nobody expected.
+    if (!isLatchkeyError(error)) throw error
     failure = error
   } finally {
     over.abort()

@@ -1,9 +1,13 @@
 import { LatchkeyError, isLatchkeyError, systemCode } from '../../base/errors.ts'
 
-/** A failed file system call in our words; the system's error is the cause. Paths are not secret. */
+/**
+ * A failed file system call in our words; the system's error is the cause. Paths are not secret.
+ * What is no system error is a fault of this program, and thrown on as it is.
+ */
 export function fileError(error: unknown, path: string): LatchkeyError {
   if (isLatchkeyError(error)) return error
-  const code = systemCode(error) ?? 'unknown error'
+  const code = systemCode(error)
+  if (code === undefined) throw error
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
