@@ -121,7 +121,7 @@ export class Broker {
         observed(stream, this.#deps.clock),
         this.#deps.clock.monotonicMs() - startedAtMs,
       )
-      stream.update()
+      stream.start()
       return stream
     } catch (error) {
       this.refuse(transport, error, identity)
@@ -215,6 +215,7 @@ export class Broker {
     const { instance, client } = message
     const parts = { session, cohort, transport, instance, client }
     const stream = (place.stream = new PodStream(parts, this.#streamDeps))
+    cohort.add(stream)
     try {
       await audit.admit({
         event: 'stream.open',

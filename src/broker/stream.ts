@@ -70,6 +70,7 @@ export class PodStream implements Member {
   readonly #deps: StreamDeps
   /** Messages that are sent before anything else. */
   #control: Buffer[]
+  #started = false
   #pumping = false
   /** Something may have changed since it was last looked for. */
   #again = false
@@ -139,9 +140,15 @@ export class PodStream implements Member {
     }
   }
 
+  /** Begins to speak to the client. */
+  start(): void {
+    this.#started = true
+    this.update()
+  }
+
   update(): void {
     this.#again = true
-    if (this.#pumping || this.#ended) return
+    if (this.#pumping || this.#ended || !this.#started) return
     this.#pumping = true
     void this.#pump()
   }

@@ -42,7 +42,10 @@ export class Streams {
     for (const streams of this.#byPod.values()) yield* streams
   }
 
-  /** The cohort of such pods, made if there is none yet. Whoever does not join it says so with leave. */
+  /**
+   * The cohort of such pods, made if there is none yet. Whoever asks joins it at once, lest it ends
+   * with the last of the others.
+   */
   cohort(account: Account, references: readonly RequestedSecret[]): Cohort {
     const key = cohortKey(account, references)
     const cohort = this.#cohorts.get(key) ?? new Cohort(account, references, this.#deps)
@@ -57,8 +60,10 @@ export class Streams {
    */
   add(stream: PodStream): void {
     const { uid } = stream.session.identity.pod
+    for (const other of [...(this.#byPod.get(uid) ?? [])]) {
+      if (other.instance === stream.instance) other.end('superseded')
+    }
     const ofPod = this.#byPod.get(uid) ?? new Set()
-    for (const other of [...ofPod]) if (other.instance === stream.instance) other.end('superseded')
     if (this.#size >= this.#limits.maxStreams) {
       throw new LatchkeyError('ERR_LIMIT', 'this broker has too many streams')
     }
@@ -68,7 +73,6 @@ export class Streams {
     ofPod.add(stream)
     this.#byPod.set(uid, ofPod)
     this.#size += 1
-    stream.cohort.add(stream)
   }
 
   /** Takes a stream away that has ended, also one that was never added. */
@@ -77,14 +81,9 @@ export class Streams {
     const ofPod = this.#byPod.get(uid)
     if (ofPod?.delete(stream) === true) this.#size -= 1
     if (ofPod?.size === 0) this.#byPod.delete(uid)
-    this.leave(stream.cohort, stream)
-  }
-
-  /** Lets a cohort go if nobody is in it any more. */
-  leave(cohort: Cohort, stream?: PodStream): void {
-    const empty = stream === undefined ? cohort.size === 0 : cohort.remove(stream)
+    const { cohort } = stream
     const key = cohortKey(cohort.account, cohort.references)
-    if (!empty || this.#cohorts.get(key) !== cohort) return
+    if (!cohort.remove(stream) || this.#cohorts.get(key) !== cohort) return
     this.#cohorts.delete(key)
     cohort.end()
   }
