@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 
 const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** UTF-8 bytes of `text`. */
 export function utf8(text: string): Uint8Array {
@@ -10,7 +11,7 @@ export function utf8(text: string): Uint8Array {
 /** The text of UTF-8 `bytes`, or `undefined` when they are not well-formed UTF-8. */
 export function fromUtf8(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return decoder.decode(bytes)
   } catch {
     return undefined
   }
