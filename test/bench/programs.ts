@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { bundle } from '../../scripts/build/bundle.ts'
 import { exerciseKms } from '../../scripts/build/exercise-kms.ts'
 import { writeLaunchers } from '../../scripts/build/launchers.ts'
+import { findPrograms } from '../../scripts/build/programs.ts'
 import { binary } from '../e2e/support/binaries.ts'
 import { startChild, type Child } from '../e2e/support/child.ts'
 import type { Ground } from '../e2e/support/ground.ts'
@@ -16,21 +17,27 @@ export interface Contender {
 const project = join(import.meta.dirname, '..', '..')
 const nodeFlags = ['--max-semi-space-size=2']
 
-/**
- * The contenders, built alike: latchkey-kms and the do-nothing server as bundles with a warm compile
- * cache, and, where Go is there, a minimal plugin in Go.
- */
-export async function buildContenders(ground: Ground): Promise<readonly Contender[]> {
+/** Bundles what is measured, as a release is, and returns where each launcher is. */
+export async function buildPrograms(ground: Ground): Promise<(name: string) => string> {
   const out = join(ground.dir, 'dist')
   const programs = [
-    { name: 'latchkey', source: 'cmd/latchkey.ts' },
-    { name: 'latchkey-kms', source: 'cmd/kms.ts' },
+    ...(await findPrograms(project)),
     { name: 'do-nothing', source: 'test/bench/do-nothing.ts' },
   ]
   await bundle(programs, { project, out })
   await writeLaunchers(programs, { out })
   await cp(join(project, 'proto'), join(out, 'proto'), { recursive: true })
-  const launcher = (name: string): string => join(out, 'bin', name)
+  return (name) => join(out, 'bin', name)
+}
+
+/**
+ * The contenders, started alike: latchkey-kms and the do-nothing server as bundles with a warm compile
+ * cache, and, where Go is there, a minimal plugin in Go.
+ */
+export async function buildContenders(
+  ground: Ground,
+  launcher: (name: string) => string,
+): Promise<readonly Contender[]> {
   const keyring = [
     '--keyring',
     join(ground.dir, 'keyring'),

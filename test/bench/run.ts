@@ -3,17 +3,18 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchApiServer } from './api-server-bench.ts'
 import { withGround } from './bench-ground.ts'
+import { benchDelivery } from './delivery-bench.ts'
 import { connectLoad } from './kms-load.ts'
 import { benchMemory, benchStart } from './process-bench.ts'
-import { buildContenders } from './programs.ts'
+import { buildContenders, buildPrograms } from './programs.ts'
 import { benchRpc } from './rpc-bench.ts'
 
-// npm run bench [-- --only rpc,start,memory,api-server] [--quick]
+// npm run bench [-- --only rpc,start,memory,api-server,delivery] [--quick]
 //
 // Prints tables. Figures are of this machine in this run: compare the columns with each other, not
 // with another run.
 
-const sections = ['rpc', 'start', 'memory', 'api-server'] as const
+const sections = ['rpc', 'start', 'memory', 'api-server', 'delivery'] as const
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: sections.join(',') },
@@ -31,7 +32,18 @@ for (const name of wanted) {
 const [cpu] = cpus()
 console.log(`Node.js ${process.versions.node}, ${cpus().length} × ${cpu?.model ?? 'unknown CPU'}`)
 await withGround(async (ground) => {
-  const contenders = await buildContenders(ground)
+  const program = await buildPrograms(ground)
+  if (wanted.has('delivery')) {
+    await benchDelivery(ground, {
+      program,
+      pods: values.quick ? [1, 50] : [1, 100, 1000, 5000],
+      changes: values.quick ? 3 : 20,
+      updates: values.quick ? 20 : 1000,
+      starts: values.quick ? 2 : 10,
+    })
+  }
+  const atRest = sections.slice(0, 4).some((section) => wanted.has(section))
+  const contenders = atRest ? await buildContenders(ground, program) : []
   if (wanted.has('rpc')) {
     await benchRpc(ground, {
       contenders,

@@ -20,17 +20,51 @@ export interface Ground {
   defer(what: string, close: () => Promise<void> | void): void
 }
 
+/** A ground and how to end it. */
+export interface OpenGround {
+  readonly ground: Ground
+  /** Runs everything that was deferred; with `keep`, the directory stays, and its path is told. */
+  readonly close: (options: { readonly keep: boolean }) => Promise<void>
+}
+
+/** Opens a ground for whoever closes it. */
+export function openGround(): OpenGround {
+  const dir = mkdtempSync(join(tmpdir(), 'latchkey-e2e-'))
+  const network = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
+  const abort = new AbortController()
+  const closers: { what: string; close: () => Promise<void> | void }[] = []
+  const ground: Ground = {
+    dir,
+    signal: abort.signal,
+    host: (n) => `${network}.${n}`,
+    defer: (what, close) => {
+      closers.push({ what, close })
+    },
+  }
+  const close: OpenGround['close'] = async ({ keep }) => {
+    abort.abort(new Error('the ground is closing'))
+    const problems: Error[] = []
+    for (const { what, close: closeOne } of closers.reverse()) {
+      try {
+        await closeOne()
+      } catch (error) {
+        problems.push(new Error(`closing ${what}`, { cause: error }))
+      }
+    }
+    if (keep) console.error(`something failed: logs and data are left in ${dir}`)
+    else await rm(dir, { recursive: true, force: true })
+    if (problems.length > 0) throw new AggregateError(problems, 'the ground did not close')
+  }
+  return { ground, close }
+}
+
 /**
  * The ground of one test file. Call it once, at the top of the file; it closes after the file's
  * last test, failed or not.
  */
 export function useGround<Context>(test: TestFn<Context>): Ground {
-  const dir = mkdtempSync(join(tmpdir(), 'latchkey-e2e-'))
-  const network = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
-  const abort = new AbortController()
-  const closers: { what: string; close: () => Promise<void> | void }[] = []
+  const { ground, close } = openGround()
   let [reached, failed] = [false, false]
-
   test.afterEach.always('the outcome is noted', (t) => {
     if (!t.passed) failed = true
   })
@@ -39,25 +73,7 @@ export function useGround<Context>(test: TestFn<Context>): Ground {
     reached = true
   })
   test.after.always('everything stops', async () => {
-    abort.abort(new Error('the ground is closing'))
-    const problems: Error[] = []
-    for (const { what, close } of closers.reverse()) {
-      try {
-        await close()
-      } catch (error) {
-        problems.push(new Error(`closing ${what}`, { cause: error }))
-      }
-    }
-    if (reached && !failed) await rm(dir, { recursive: true, force: true })
-    else console.error(`a test failed: logs and data are left in ${dir}`)
-    if (problems.length > 0) throw new AggregateError(problems, 'the ground did not close')
+    await close({ keep: failed || !reached })
   })
-  return {
-    dir,
-    signal: abort.signal,
-    host: (n) => `${network}.${n}`,
-    defer: (what, close) => {
-      closers.push({ what, close })
-    },
-  }
+  return ground
 }

@@ -1,0 +1,253 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { startApiServer, type ApiServer } from '../e2e/support/api-server.ts'
+import { createAuthority, writeIdentity, type Authority } from '../e2e/support/authority.ts'
+import { startChild, type Child } from '../e2e/support/child.ts'
+import { createClusterIdentity } from '../e2e/support/cluster-identity.ts'
+import { startEtcd } from '../e2e/support/etcd.ts'
+import type { Ground } from '../e2e/support/ground.ts'
+import { collection } from '../e2e/support/kubernetes.ts'
+import { brokerClients, listening } from './broker-clients.ts'
+import { median, printTable, quantile } from './figures.ts'
+import { usageOf } from './process-usage.ts'
+
+const secrets = collection('v1', 'secrets', 'default')
+const nodeFlags = ['--max-semi-space-size=2']
+const sidecarFlags = ['--max-semi-space-size=1']
+
+/** What the sections on delivery share: a cluster with one Secret, a broker, and who may ask it. */
+interface Scene {
+  readonly server: ApiServer
+  readonly authority: Authority
+  readonly port: number
+  readonly broker: Child
+  /** Path of a bundled program's launcher. */
+  readonly program: (name: string) => string
+  write(value: string): Promise<number>
+}
+
+const tokenOf = (pod: number): string => `bench-token-of-pod-${pod}`
+
+/**
+ * From the API server's answer to a write until it is in every pod's hands, memory and CPU of the
+ * broker for as many streams, and how fast streams are accepted. Then a sidecar's start, and its
+ * memory at rest and after many updates.
+ */
+export async function benchDelivery(
+  ground: Ground,
+  options: {
+    readonly program: (name: string) => string
+    readonly pods: readonly number[]
+    readonly changes: number
+    readonly updates: number
+    readonly starts: number
+  },
+): Promise<void> {
+  const scene = await setScene(ground, { ...options, pods: Math.max(...options.pods) })
+  await fanOut(scene, options)
+  await sidecar(ground, scene, options)
+}
+
+async function setScene(
+  ground: Ground,
+  options: { readonly program: (name: string) => string; readonly pods: number },
+): Promise<Scene> {
+  const identity = await createClusterIdentity(ground)
+  const etcd = await startEtcd(ground)
+  const server = await startApiServer(ground, { etcd, identity })
+  await server.admin.create(secrets, {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'db' },
+    data: { password: Buffer.from('first').toString('base64') },
+  })
+  const authority = await createAuthority('bench')
+  const leaf = await authority.issue({
+    commonName: 'broker',
+    hosts: ['127.0.0.1'],
+    use: ['server'],
+  })
+  const files = await writeIdentity(ground.dir, 'broker', leaf)
+  await writeFile(join(ground.dir, 'broker-ca.pem'), authority.cert)
+  const pods = Array.from({ length: options.pods + 1 }, (_, pod) => {
+    const tokenSha256 = createHash('sha256').update(tokenOf(pod)).digest('hex')
+    return `- {namespace: default, name: p${pod}, uid: u${pod}, account: web, tokenSha256: ${tokenSha256}}`
+  })
+  const permissions = join(ground.dir, 'permissions.yaml')
+  await writeFile(
+    permissions,
+    `accounts: [{namespace: default, name: web, mount: [db]}]\npods:\n${pods.join('\n')}\n`,
+    { mode: 0o600 },
+  )
+  const port = await freePort()
+  const broker = startChild(ground, {
+    name: 'broker',
+    command: process.execPath,
+    args: [
+      ...[...nodeFlags, options.program('latchkey-broker'), '--listen', `127.0.0.1:${port}`],
+      ...['--tls-cert', files.cert, '--tls-key', files.key, '--auth', `static:${permissions}`],
+      ...['--source', 'kubernetes', '--kubeconfig', server.kubeconfig, '--log-level', 'warn'],
+    ],
+  })
+  await listening(port)
+  const write = async (value: string): Promise<number> => {
+    const data = { password: Buffer.from(value).toString('base64') }
+    await server.admin.patch(secrets, 'db', { data })
+    return performance.now()
+  }
+  return { server, authority, port, broker, program: options.program, write }
+}
+
+async function fanOut(
+  scene: Scene,
+  options: { readonly pods: readonly number[]; readonly changes: number },
+): Promise<void> {
+  const clients = brokerClients({
+    port: scene.port,
+    ca: scene.authority.cert,
+    tokenOf,
+    secret: 'db',
+    key: 'password',
+  })
+  const { pid } = scene.broker
+  const idle = usageOf(pid)
+  const rows: string[][] = []
+  for (const count of options.pods) {
+    const opened = count - clients.count
+    const begin = performance.now()
+    await clients.grow(count)
+    const perSecond = (opened / (performance.now() - begin)) * 1000
+    const latencies: number[] = []
+    const before = usageOf(pid).cpuMs
+    for (let change = 0; change < options.changes; change += 1) {
+      const value = `${count}-${change}`
+      const received = clients.received(value)
+      const answered = await scene.write(value)
+      // A watch may be faster than the answer to the write that it is about.
+      latencies.push(...(await received).map((at) => Math.max(0, at - answered)))
+    }
+    const { rssMb, cpuMs } = usageOf(pid)
+    rows.push([
+      String(count),
+      quantile(latencies, 0.5).toFixed(1),
+      quantile(latencies, 0.99).toFixed(1),
+      quantile(latencies, 1).toFixed(1),
+      perSecond.toFixed(0),
+      (((rssMb - idle.rssMb) * 1000) / count).toFixed(0),
+      (((cpuMs - before) * 1000) / options.changes / count).toFixed(0),
+    ])
+  }
+  clients.close()
+  printTable(
+    `from the API server's answer until the pod's stream has it, ${options.changes} changes; broker idle ${idle.rssMb.toFixed(0)} MB RSS`,
+    [
+      [
+        'pods',
+        'p50 ms',
+        'p99 ms',
+        'last ms',
+        'streams accepted/s',
+        'kB RSS/stream',
+        'CPU µs/stream/change',
+      ],
+      ...rows,
+    ],
+  )
+}
+
+async function sidecar(
+  ground: Ground,
+  scene: Scene,
+  options: { readonly changes: number; readonly updates: number; readonly starts: number },
+): Promise<void> {
+  const root = join(ground.dir, 'pod')
+  const file = join(root, 'etc/app/db/password')
+  await writeFile(join(ground.dir, 'token'), tokenOf(0), { mode: 0o600 })
+  const plan = '- secret: db\n  key: password\n  path: /etc/app/db/password\n'
+  await writeFile(join(ground.dir, 'plan.yaml'), plan)
+  const start = async (...more: readonly string[]): Promise<Child> => {
+    await mkdir(root, { recursive: true })
+    return startChild(ground, {
+      name: 'sidecar',
+      command: process.execPath,
+      args: [
+        ...[...sidecarFlags, scene.program('latchkey-sidecar')],
+        ...['--broker', `127.0.0.1:${scene.port}`, '--ca', join(ground.dir, 'broker-ca.pem')],
+        ...['--token', join(ground.dir, 'token'), '--secrets', join(ground.dir, 'plan.yaml')],
+        ...['--root', root, '--log-level', 'warn', ...more],
+      ],
+    })
+  }
+  const value = await current(scene)
+  const starts: number[] = []
+  for (let count = 0; count < options.starts + 1; count += 1) {
+    await rm(root, { recursive: true, force: true })
+    const begin = performance.now()
+    const child = await start()
+    await holds(file, value)
+    if (count > 0) starts.push(performance.now() - begin)
+    await child.stop()
+  }
+  await rm(root, { recursive: true, force: true })
+  const child = await start()
+  await holds(file, value)
+  await new Promise((done) => setTimeout(done, 3000))
+  const idle = usageOf(child.pid)
+  const latencies: number[] = []
+  for (let update = 0; update < options.updates; update += 1) {
+    const next = `update-${update}`
+    const answered = await scene.write(next)
+    await holds(file, next)
+    latencies.push(performance.now() - answered)
+  }
+  await new Promise((done) => setTimeout(done, 3000))
+  const after = usageOf(child.pid)
+  await child.stop()
+  printTable(
+    `one sidecar, bundled, compile cache; ${options.starts} starts, ${options.updates} updates`,
+    [
+      ['', 'median', 'p99'],
+      ['exec to file published, ms', median(starts).toFixed(0), quantile(starts, 0.99).toFixed(0)],
+      [
+        "API server's answer to file, ms",
+        median(latencies).toFixed(1),
+        quantile(latencies, 0.99).toFixed(1),
+      ],
+      ['private memory idle, MB', idle.anonMb.toFixed(1), ''],
+      ['private memory after the updates, MB', after.anonMb.toFixed(1), ''],
+      ['RSS idle, MB', idle.rssMb.toFixed(1), ''],
+      ['RSS after the updates, MB', after.rssMb.toFixed(1), ''],
+    ],
+  )
+}
+
+async function current(scene: Scene): Promise<string> {
+  const { data } = await scene.server.admin.get(secrets, 'db')
+  return Buffer.from((data as { password: string }).password, 'base64').toString()
+}
+
+/** Resolves when `file` holds `value`; looks about every millisecond. */
+async function holds(file: string, value: string): Promise<void> {
+  const deadline = performance.now() + 30_000
+  for (;;) {
+    try {
+      if (readFileSync(file, 'utf8') === value) return
+    } catch {
+      // Not there yet.
+    }
+    if (performance.now() > deadline) throw new Error(`${file} did not get its value`)
+    await new Promise((done) => setTimeout(done, 1))
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((up) => server.listen(0, '127.0.0.1', up))
+  const address = server.address()
+  await new Promise((closed) => server.close(closed))
+  if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
+  return address.port
+}
