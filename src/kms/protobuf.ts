@@ -52,13 +52,23 @@ export function countField(fields: Fields, number: number): number {
 export function writeFields(
   fields: readonly (readonly [number: number, value: string | Uint8Array])[],
 ): Buffer {
-  const parts: Uint8Array[] = []
-  for (const [number, value] of fields) {
-    const bytes = typeof value === 'string' ? Buffer.from(value) : value
-    if (bytes.byteLength === 0) continue
-    parts.push(Uint8Array.of((number << 3) | lengthDelimited, ...varint(bytes.byteLength)), bytes)
+  let size = 0
+  for (const [, value] of fields) {
+    const length = Buffer.byteLength(value)
+    if (length > 0) size += 1 + varintSize(length) + length
   }
-  return Buffer.concat(parts)
+  const message = Buffer.allocUnsafe(size)
+  let at = 0
+  for (const [number, value] of fields) {
+    const length = Buffer.byteLength(value)
+    if (length === 0) continue
+    message[at] = (number << 3) | lengthDelimited
+    at = writeVarint(message, { value: length, at: at + 1 })
+    if (typeof value === 'string') message.write(value, at)
+    else message.set(value, at)
+    at += length
+  }
+  return message
 }
 
 function extent(
@@ -91,11 +101,24 @@ function readVarint(message: Buffer, at: number): readonly [value: number, next:
   throw invalid()
 }
 
-function varint(value: number): number[] {
-  const bytes: number[] = []
-  let rest = value
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest & 0x7f) | 0x80)
-  return [...bytes, rest]
+function varintSize(value: number): number {
+  let size = 1
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size += 1
+  return size
+}
+
+/** Returns where the next byte goes. */
+function writeVarint(
+  message: Buffer,
+  what: { readonly value: number; readonly at: number },
+): number {
+  let { value, at } = what
+  for (; value >= 0x80; value = Math.floor(value / 0x80)) {
+    message[at] = (value & 0x7f) | 0x80
+    at += 1
+  }
+  message[at] = value
+  return at + 1
 }
 
 function invalid(): LatchkeyError {
