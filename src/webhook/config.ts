@@ -214,7 +214,7 @@ function readCertificates(
   return {
     issuer: 'self',
     authorityLifetimeMs: fields.duration('authority-lifetime', {
-      min: '1m',
+      min: '30s',
       max: '175200h',
       otherwise: '87600h',
     }),
