@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { startApiServer, type ApiServer } from '../e2e/support/api-server.ts'
 import { createAuthority, writeIdentity, type Authority } from '../e2e/support/authority.ts'
@@ -10,9 +8,18 @@ import { createClusterIdentity } from '../e2e/support/cluster-identity.ts'
 import { startEtcd } from '../e2e/support/etcd.ts'
 import type { Ground } from '../e2e/support/ground.ts'
 import { collection } from '../e2e/support/kubernetes.ts'
+import {
+  freePort,
+  holds,
+  reportAgents,
+  settle,
+  timeStart,
+  type AgentFigures,
+} from './agent-figures.ts'
 import { brokerClients, listening } from './broker-clients.ts'
-import { median, printTable, quantile } from './figures.ts'
+import { printTable, quantile } from './figures.ts'
 import { usageOf } from './process-usage.ts'
+import { measureVaultAgent } from './vault-agent-bench.ts'
 
 const secrets = collection('v1', 'secrets', 'default')
 const nodeFlags = ['--max-semi-space-size=2']
@@ -48,7 +55,9 @@ export async function benchDelivery(
 ): Promise<void> {
   const scene = await setScene(ground, { ...options, pods: Math.max(...options.pods) })
   await fanOut(scene, options)
-  await sidecar(ground, scene, options)
+  const ours = await measureSidecar(ground, scene, options)
+  const vault = await measureVaultAgent(ground, { starts: options.starts })
+  reportAgents(vault === undefined ? [ours] : [ours, vault])
 }
 
 async function setScene(
@@ -158,18 +167,19 @@ async function fanOut(
   )
 }
 
-async function sidecar(
+async function measureSidecar(
   ground: Ground,
   scene: Scene,
-  options: { readonly changes: number; readonly updates: number; readonly starts: number },
-): Promise<void> {
+  options: { readonly updates: number; readonly starts: number },
+): Promise<AgentFigures> {
   const root = join(ground.dir, 'pod')
   const file = join(root, 'etc/app/db/password')
   await writeFile(join(ground.dir, 'token'), tokenOf(0), { mode: 0o600 })
   const plan = '- secret: db\n  key: password\n  path: /etc/app/db/password\n'
   await writeFile(join(ground.dir, 'plan.yaml'), plan)
-  const start = async (...more: readonly string[]): Promise<Child> => {
-    await mkdir(root, { recursive: true })
+  const start = async (): Promise<Child> => {
+    await rm(root, { recursive: true, force: true })
+    await mkdir(root)
     return startChild(ground, {
       name: 'sidecar',
       command: process.execPath,
@@ -177,77 +187,34 @@ async function sidecar(
         ...[...sidecarFlags, scene.program('latchkey-sidecar')],
         ...['--broker', `127.0.0.1:${scene.port}`, '--ca', join(ground.dir, 'broker-ca.pem')],
         ...['--token', join(ground.dir, 'token'), '--secrets', join(ground.dir, 'plan.yaml')],
-        ...['--root', root, '--log-level', 'warn', ...more],
+        ...['--root', root, '--log-level', 'warn'],
       ],
     })
   }
   const value = await current(scene)
-  const starts: number[] = []
+  const startMs: number[] = []
+  // The first start is not counted: at its end the compile cache is written.
   for (let count = 0; count < options.starts + 1; count += 1) {
-    await rm(root, { recursive: true, force: true })
-    const begin = performance.now()
-    const child = await start()
-    await holds(file, value)
-    if (count > 0) starts.push(performance.now() - begin)
+    const child = await timeStart({ start, file, value }, startMs)
     await child.stop()
   }
-  await rm(root, { recursive: true, force: true })
-  const child = await start()
-  await holds(file, value)
-  await new Promise((done) => setTimeout(done, 3000))
+  const child = await timeStart({ start, file, value }, [])
+  await settle()
   const idle = usageOf(child.pid)
-  const latencies: number[] = []
+  const updateMs: number[] = []
   for (let update = 0; update < options.updates; update += 1) {
     const next = `update-${update}`
     const answered = await scene.write(next)
     await holds(file, next)
-    latencies.push(performance.now() - answered)
+    updateMs.push(performance.now() - answered)
   }
-  await new Promise((done) => setTimeout(done, 3000))
-  const after = usageOf(child.pid)
+  await settle()
+  const afterUpdates = usageOf(child.pid)
   await child.stop()
-  printTable(
-    `one sidecar, bundled, compile cache; ${options.starts} starts, ${options.updates} updates`,
-    [
-      ['', 'median', 'p99'],
-      ['exec to file published, ms', median(starts).toFixed(0), quantile(starts, 0.99).toFixed(0)],
-      [
-        "API server's answer to file, ms",
-        median(latencies).toFixed(1),
-        quantile(latencies, 0.99).toFixed(1),
-      ],
-      ['private memory idle, MB', idle.anonMb.toFixed(1), ''],
-      ['private memory after the updates, MB', after.anonMb.toFixed(1), ''],
-      ['RSS idle, MB', idle.rssMb.toFixed(1), ''],
-      ['RSS after the updates, MB', after.rssMb.toFixed(1), ''],
-    ],
-  )
+  return { name: 'latchkey-sidecar', startMs: startMs.slice(1), updateMs, idle, afterUpdates }
 }
 
 async function current(scene: Scene): Promise<string> {
   const { data } = await scene.server.admin.get(secrets, 'db')
   return Buffer.from((data as { password: string }).password, 'base64').toString()
-}
-
-/** Resolves when `file` holds `value`; looks about every millisecond. */
-async function holds(file: string, value: string): Promise<void> {
-  const deadline = performance.now() + 30_000
-  for (;;) {
-    try {
-      if (readFileSync(file, 'utf8') === value) return
-    } catch {
-      // Not there yet.
-    }
-    if (performance.now() > deadline) throw new Error(`${file} did not get its value`)
-    await new Promise((done) => setTimeout(done, 1))
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((up) => server.listen(0, '127.0.0.1', up))
-  const address = server.address()
-  await new Promise((closed) => server.close(closed))
-  if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
-  return address.port
 }

@@ -98,6 +98,16 @@ export const tools = {
     executable: 'etcdutl',
     title: 'etcdutl 3.6.6',
   },
+  vault: {
+    module: 'vault',
+    package: 'github.com/hashicorp/vault',
+    executable: 'vault',
+    title: 'vault 1.21.0',
+    ldflags: '-s -w',
+    go: '1.26',
+    firstBuild: '6 to 20 minutes on two cores',
+    fromAssets: false,
+  },
   'kms-plugin': {
     module: 'kms-plugin',
     package: '.',

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { Child } from '../e2e/support/child.ts'
+import { median, printTable, quantile } from './figures.ts'
+import type { Usage } from './process-usage.ts'
+
+/** What one agent in a pod costs. */
+export interface AgentFigures {
+  readonly name: string
+  /** Exec to file, each start. */
+  readonly startMs: readonly number[]
+  /** Write answered to file, each update; none where the agent polls. */
+  readonly updateMs: readonly number[]
+  readonly idle: Usage
+  readonly afterUpdates: Usage | undefined
+}
+
+/** Prints agents side by side. */
+export function reportAgents(agents: readonly AgentFigures[]): void {
+  const row = (title: string, cell: (agent: AgentFigures) => number | undefined): string[] => [
+    title,
+    ...agents.map((agent) => cell(agent)?.toFixed(1) ?? '-'),
+  ]
+  const of = (times: readonly number[], q: number): number | undefined =>
+    times.length === 0 ? undefined : q === 0.5 ? median(times) : quantile(times, q)
+  printTable('one agent in one pod, the same secret to the same kind of file', [
+    ['', ...agents.map(({ name }) => name)],
+    row('exec to file, median ms', ({ startMs }) => of(startMs, 0.5)),
+    row('exec to file, slowest ms', ({ startMs }) => of(startMs, 1)),
+    row('write answered to file, median ms', ({ updateMs }) => of(updateMs, 0.5)),
+    row('write answered to file, p99 ms', ({ updateMs }) => of(updateMs, 0.99)),
+    row('private memory idle, MB', ({ idle }) => idle.anonMb),
+    row('private memory after the updates, MB', ({ afterUpdates }) => afterUpdates?.anonMb),
+    row('RSS idle, MB', ({ idle }) => idle.rssMb),
+    row('RSS after the updates, MB', ({ afterUpdates }) => afterUpdates?.rssMb),
+  ])
+}
+
+/** Starts an agent and resolves when `file` holds `value`; the time goes to `times`. */
+export async function timeStart(
+  agent: { readonly start: () => Promise<Child>; readonly file: string; readonly value: string },
+  times: number[],
+): Promise<Child> {
+  const begin = performance.now()
+  const child = await agent.start()
+  await holds(agent.file, agent.value)
+  times.push(performance.now() - begin)
+  return child
+}
+
+/** Long enough for start-up garbage to be collected by the idle-time collector. */
+export async function settle(): Promise<void> {
+  await new Promise((done) => setTimeout(done, 5000))
+}
+
+/** Resolves when `file` holds `value`; looks about every millisecond. */
+export async function holds(file: string, value: string): Promise<void> {
+  const deadline = performance.now() + 30_000
+  for (;;) {
+    try {
+      if (readFileSync(file, 'utf8') === value) return
+    } catch {
+      // Not there yet.
+    }
+    if (performance.now() > deadline) throw new Error(`${file} did not get its value`)
+    await new Promise((done) => setTimeout(done, 1))
+  }
+}
+
+/** A port of 127.0.0.1 that nothing listens on at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((up) => server.listen(0, '127.0.0.1', up))
+  const address = server.address()
+  await new Promise((closed) => server.close(closed))
+  if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
+  return address.port
+}
