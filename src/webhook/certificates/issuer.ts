@@ -26,6 +26,9 @@ export const secretNames = {
   broker: 'latchkey-broker-tls',
 } as const
 
+/** The broker's `--version-key`, which only has to be the same for all replicas. */
+const versionKey = { name: 'version.key', bytes: 32 } as const
+
 /** What the issuer is to see to. */
 export interface IssuerPolicy {
   readonly namespace: string
@@ -183,7 +186,10 @@ export class CertificateIssuer {
     this.#deps.onAuthorities(authorities.map(({ certificate }) => certificate))
   }
 
-  /** The broker's certificate, and the authorities that it hands on, in a Secret that it mounts. */
+  /**
+   * The broker's certificate, the authorities that it hands on, and the key by which all of its
+   * replicas name versions alike, in a Secret that it mounts.
+   */
   async #seeBroker(signal: AbortSignal): Promise<void> {
     const { client, clock, random, log, metrics } = this.#deps
     const nowMs = clock.now()
@@ -195,16 +201,20 @@ export class CertificateIssuer {
     const secret = await readSecretObject(client, place, signal)
     const wish = { ...this.#policy.broker, usedPart: 1 / 3, signer, nowMs }
     const bundle = utf8(this.bundle)
+    const found = secret.bytes(versionKey.name)
+    // Kept over every replacement: with another key all versions would have other names.
+    const version = found?.byteLength === versionKey.bytes ? found : random(versionKey.bytes)
+    const common = { 'ca.crt': bundle, [versionKey.name]: version }
     const [cert, key] = [secret.bytes('tls.crt'), secret.bytes('tls.key')]
     if (cert !== undefined && key !== undefined && isGoodPair({ cert, key }, wish)) {
       metrics.expiry('broker', readCertificate(cert.toString()).notAfterMs)
-      if (secret.bytes('ca.crt')?.equals(bundle) === true) return
-      await secret.replace({ 'tls.crt': cert, 'tls.key': key, 'ca.crt': bundle }, signal)
+      if (version === found && secret.bytes('ca.crt')?.equals(bundle) === true) return
+      await secret.replace({ 'tls.crt': cert, 'tls.key': key, ...common }, signal)
       return
     }
     using leaf = await issueLeaf(wish, random)
     const pem = keyPem(leaf.key)
-    const data = { 'tls.crt': utf8(leaf.certificate), 'tls.key': pem, 'ca.crt': bundle }
+    const data = { 'tls.crt': utf8(leaf.certificate), 'tls.key': pem, ...common }
     const written = await secret.replace(data, signal)
     pem.fill(0)
     if (written === undefined) return

@@ -82,7 +82,7 @@ async function ground(t: ExecutionContext): Promise<Ground> {
       return Object.fromEntries(
         Object.entries(object.data ?? {}).map(([key, value]) => [
           key,
-          Buffer.from(value, 'base64').toString(),
+          Buffer.from(value, 'base64').toString(key === 'version.key' ? 'latin1' : 'utf8'),
         ]),
       )
     },
@@ -98,7 +98,7 @@ test('from empty Secrets come an authority, a certificate to serve, and the brok
   t.true(isSignedBy(served[0] ?? '', issuer.bundle))
   t.is((await data('latchkey-authority'))['ca.crt'], issuer.bundle)
   const broker = await data('latchkey-broker-tls')
-  t.deepEqual(Object.keys(broker), ['tls.crt', 'tls.key', 'ca.crt'])
+  t.deepEqual(Object.keys(broker), ['tls.crt', 'tls.key', 'ca.crt', 'version.key'])
   t.is(broker['ca.crt'], issuer.bundle)
   t.true(isSignedBy(broker['tls.crt'] ?? '', issuer.bundle))
   t.is(
@@ -154,9 +154,12 @@ test('the broker’s is replaced when a third of its life is used', async (t) =>
   one.now += 23 * hour
   await seen(one)
   t.is((await data('latchkey-broker-tls'))['tls.crt'], first)
+  const version = (await data('latchkey-broker-tls'))['version.key']
+  t.is(version?.length, 32)
   one.now += 2 * hour
   await seen(one)
   t.not((await data('latchkey-broker-tls'))['tls.crt'], first)
+  t.is((await data('latchkey-broker-tls'))['version.key'], version)
 })
 
 test('a new authority is handed out first, signs later, and what it signs waits until it is known', async (t) => {
@@ -225,6 +228,7 @@ test('a broker’s Secret that somebody meddled with is put right', async (t) =>
     { 'tls.key': 'garbage' },
     { 'ca.crt': 'garbage' },
     { 'tls.crt': '' },
+    { 'version.key': 'short' },
   ]) {
     const data_ = Object.fromEntries(
       Object.entries({ ...good, ...change }).map(([key, value]) => [key, encode(value)]),
@@ -237,6 +241,7 @@ test('a broker’s Secret that somebody meddled with is put right', async (t) =>
     const now = await data('latchkey-broker-tls')
     t.true(isSignedBy(now['tls.crt'] ?? '', one.issuer.bundle))
     t.is(now['ca.crt'], one.issuer.bundle)
+    t.is(now['version.key']?.length, 32)
   }
 })
 
