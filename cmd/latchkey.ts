@@ -5,6 +5,7 @@ import { auditCommand } from './latchkey/audit.ts'
 import { completionCommand } from './latchkey/completion.ts'
 import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
+import { enrollCommand } from './latchkey/enroll.ts'
 import { explainCommand } from './latchkey/explain.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { lintCommand } from './latchkey/lint.ts'
@@ -25,6 +26,7 @@ const program: Command = new Command('latchkey')
   .addCommand(secretCommand())
   .addCommand(lintCommand())
   .addCommand(explainCommand())
+  .addCommand(enrollCommand())
   .addCommand(auditCommand())
   .addCommand(completionCommand(() => program))
 
