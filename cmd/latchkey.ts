@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../src/base/exit-code.ts'
 import { auditCommand } from './latchkey/audit.ts'
 import { completionCommand } from './latchkey/completion.ts'
+import { deliveryCommand } from './latchkey/delivery.ts'
 import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
 import { enrollCommand } from './latchkey/enroll.ts'
@@ -27,6 +28,7 @@ const program: Command = new Command('latchkey')
   .addCommand(lintCommand())
   .addCommand(explainCommand())
   .addCommand(enrollCommand())
+  .addCommand(deliveryCommand())
   .addCommand(auditCommand())
   .addCommand(completionCommand(() => program))
 
