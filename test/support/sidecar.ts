@@ -158,9 +158,9 @@ export function clockWithSleep(ms: number, until: () => Promise<unknown>): Clock
   }
 }
 
-/** Waits until `holds`, for at most 10 seconds. */
+/** Waits until `holds`, for at most 30 seconds. */
 export async function until(holds: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + 30_000
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`never happened: ${what}`)
     await sleep(5)
