@@ -24,6 +24,8 @@ export interface Shop {
   readonly owner: Kubernetes
   grant(secret: string): Promise<void>
   revoke(secret: string): Promise<void>
+  /** Grants `mount` on every Secret of the namespace. */
+  grantAll(): Promise<void>
   /** Creates a Pod of account `web`. */
   pod(name: string): Promise<void>
   /** A token as the kubelet asks for one; without a pod, one bound to nothing. */
@@ -74,6 +76,15 @@ export async function createShop(cluster: EncryptedCluster, namespace: string): 
           rules: [{ ...rule(['secrets'], ['mount']), resourceNames: [secret] }],
         })
         .catch(ignoreExisting)
+      await owner.create(bindings, {
+        metadata: { name },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+        subjects: [{ kind: 'ServiceAccount', name: 'web', namespace }],
+      })
+    },
+    grantAll: async () => {
+      const name = 'mount-all'
+      await owner.create(roles, { metadata: { name }, rules: [rule(['secrets'], ['mount'])] })
       await owner.create(bindings, {
         metadata: { name },
         roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
@@ -185,13 +196,16 @@ export async function startBroker(
     readonly host: string
     readonly kubeconfig: string
     readonly authority?: Authority
+    /** More names and addresses for its certificate. */
+    readonly hosts?: readonly string[]
     readonly flags?: readonly string[]
   },
 ): Promise<RunningBroker> {
   const dir = join(ground.dir, options.name)
   await mkdir(dir, { mode: 0o700, recursive: true })
   const authority = options.authority ?? (await createAuthority('latchkey'))
-  const subject = { commonName: 'broker', hosts: [options.host], use: ['server' as const] }
+  const hosts = [options.host, ...(options.hosts ?? [])]
+  const subject = { commonName: 'broker', hosts, use: ['server' as const] }
   const files = await writeIdentity(dir, 'tls', await authority.issue(subject))
   const ca = join(dir, 'ca.crt')
   await writeFile(ca, authority.cert)
