@@ -77,7 +77,7 @@ test('every policy is installed', async (t) => {
   const { items } = await server.admin.list(path)
   t.deepEqual(
     items.map(({ metadata }) => metadata.name),
-    ['files-by-latchkey', 'injected', 'no-debug-access', 'no-secret-env'].map(
+    ['files-by-latchkey', 'injected', 'no-debug-access', 'no-secret-env', 'use-account'].map(
       (name) => `${name}.latchkey.dev`,
     ),
   )
@@ -214,4 +214,54 @@ test('containers for debugging get neither volumes nor processes of ours', async
     /mounts a volume of Latchkey/,
   )
   t.regex(await debug({ targetContainerName: 'latchkey' }), /joins the process ids/)
+})
+
+test('where it is asked for, only who may use an account creates workloads of it', async (t) => {
+  const labels = { 'policies.latchkey.dev/use-account': 'enforce' }
+  const namespace = 'accounts'
+  await server.admin.create(collection('v1', 'namespaces'), {
+    metadata: { name: namespace, labels },
+  })
+  for (const name of ['default', 'web']) {
+    await server.admin.create(collection('v1', 'serviceaccounts', namespace), {
+      metadata: { name },
+    })
+  }
+  const rbac = 'rbac.authorization.k8s.io/v1'
+  const grant = async (name: string, rule: Fields, user: string): Promise<void> => {
+    await server.admin.create(collection(rbac, 'roles', namespace), {
+      metadata: { name },
+      rules: [{ apiGroups: [''], ...rule }],
+    })
+    await server.admin.create(collection(rbac, 'rolebindings', namespace), {
+      metadata: { name },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: user }],
+    })
+  }
+  const controller = 'system:serviceaccount:kube-system:replicaset-controller'
+  for (const [index, user] of ['jane', controller].entries()) {
+    await grant(`pods-${index}`, { resources: ['pods'], verbs: ['create'] }, user)
+  }
+  const use = { resources: ['serviceaccounts'], resourceNames: ['web'], verbs: ['use'] }
+  await grant('use-web', use, 'jane')
+  const as = async (user: string, account: string | undefined): Promise<string> => {
+    const who = await server.as({ name: user })
+    const spec = account === undefined ? {} : { serviceAccountName: account }
+    try {
+      await who.create(`${collection('v1', 'pods', namespace)}?dryRun=All`, pod(spec))
+      return 'allowed'
+    } catch (error) {
+      return error instanceof Error ? error.message : ''
+    }
+  }
+  // The authorizer learns of the binding by a watch of its own.
+  await until('the grants', async () => (await as('jane', 'web')) === 'allowed', {
+    timeoutMs: 10_000,
+  })
+  t.regex(
+    await as('jane', undefined),
+    /jane may not use service account default of namespace accounts/,
+  )
+  t.is(await as(controller, undefined), 'allowed')
 })
