@@ -9,8 +9,8 @@ export interface HttpRecorder {
   readonly requests: string[]
   /** The status of the next answers. */
   status: number
-  /** Delays answers, in milliseconds. */
-  delayMs: number
+  /** Answers wait for it. */
+  hold: Promise<unknown>
 }
 
 /** Starts a recorder on 127.0.0.1 or another address of this machine. It stops with the test. */
@@ -23,10 +23,10 @@ export async function startRecorder(
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request
     requests.push(`${method} ${headers.host ?? ''} ${url}`)
-    setTimeout(() => {
+    void recorder.hold.then(() => {
       response.writeHead(recorder.status, { location: 'http://127.0.0.1:1/elsewhere' })
       response.end('x'.repeat(100))
-    }, recorder.delayMs)
+    })
   })
   await new Promise<void>((resolve) => {
     server.listen(port, host, resolve)
@@ -35,11 +35,7 @@ export async function startRecorder(
     server.close()
     server.closeAllConnections()
   })
-  const recorder = {
-    port: (server.address() as AddressInfo).port,
-    requests,
-    status: 200,
-    delayMs: 0,
-  }
+  const { port: bound } = server.address() as AddressInfo
+  const recorder: HttpRecorder = { port: bound, requests, status: 200, hold: Promise.resolve() }
   return recorder
 }

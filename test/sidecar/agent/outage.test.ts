@@ -73,7 +73,8 @@ test('the age of what is published goes on over a restart', async (t) => {
 test('a decision outlives the process that heard it', async (t) => {
   const pod = createPod(t)
   const broker = await startBroker(t)
-  const before = startSidecar(t, { pod, plan, broker })
+  const patient = plan.replace('400ms', '1h')
+  const before = startSidecar(t, { pod, plan: patient, broker, bootMs: () => 0 })
   const stream = await broker.nextStream()
   stream.accept()
   stream.sendSet(set('one'))
@@ -83,7 +84,7 @@ test('a decision outlives the process that heard it', async (t) => {
   await before.stop()
   await broker.stop()
   t.is(pod.read('etc/app/db/password'), 'one', 'in its grace')
-  startSidecar(t, { pod, plan, broker })
+  startSidecar(t, { pod, plan: patient, broker, bootMs: () => 3_600_000 })
   await until(() => pod.read('etc/app/db/password') === undefined, 'the end of the grace')
 })
 

@@ -76,7 +76,7 @@ test('a port where nobody listens fails, and an aborted call ends', async (t) =>
     code: 'ERR_HOOK_FAILED',
   })
   const server = await startRecorder(t)
-  server.delayMs = 60_000
+  server.hold = new Promise(() => undefined)
   const stop = new AbortController()
   const call = perform(entryWith({ http: `http://127.0.0.1:${server.port}/` }), {
     signal: stop.signal,
