@@ -136,12 +136,12 @@ test.serial(
     await until('the files', async () => (await it.read('/etc/db/a')) === '0', {
       timeoutMs: 20_000,
     })
-    let writing = true
+    const state = { writing: true }
     const writer = (async () => {
       for (let n = 1; n <= 1_000; n += 1) {
         await shop.owner.patch(secrets, 'db', { stringData: { a: String(n), b: String(n) } })
       }
-      writing = false
+      state.writing = false
     })()
     const seen = new Set<string>()
     let readings = 0
@@ -210,15 +210,13 @@ test.serial(
       shop.owner.create(secrets, { metadata: { name }, stringData: { k: name } }),
     )
     const address = brokers[1]?.address ?? ''
-    const streams = tokens
-      .slice(0, streamCount)
-      .map((token, i) =>
-        lastingStream(t, {
-          token,
-          references: [`s${2 * i}`, `s${2 * i + 1}`],
-          address: () => address,
-        }),
-      )
+    const streams = tokens.slice(0, streamCount).map((token, i) =>
+      lastingStream(t, {
+        token,
+        references: [`s${2 * i}`, `s${2 * i + 1}`],
+        address: () => address,
+      }),
+    )
     await until(
       'everybody',
       () =>
