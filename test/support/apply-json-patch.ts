@@ -54,7 +54,12 @@ function change(parent: unknown, name: string, operation: PatchOperation): void 
   const object = parent as { -readonly [Key in keyof JsonObject]: JsonObject[Key] }
   // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- a parsed document of a test
   if (operation.op === 'remove') delete object[name]
-  else object[name] = structuredClone(operation.value)
+  else {
+    // An assignment would take the field __proto__ for the prototype.
+    const value = structuredClone(operation.value)
+    const field = { value, writable: true, enumerable: true, configurable: true }
+    Object.defineProperty(object, name, field)
+  }
 }
 
 function unescape(part: string): string {

@@ -49,15 +49,21 @@ function diffObjects(
 ): void {
   const { from, to, operations } = change
   for (const name of Object.keys(from)) {
-    if (to[name] === undefined) operations.push({ op: 'remove', path: `${path}/${escape(name)}` })
+    if (ownValue(to, name) === undefined)
+      operations.push({ op: 'remove', path: `${path}/${escape(name)}` })
   }
   for (const [name, value] of Object.entries(to)) {
     if (value === undefined) continue
     const at = `${path}/${escape(name)}`
-    const before = from[name]
+    const before = ownValue(from, name)
     if (before === undefined) operations.push({ op: 'add', path: at, value })
     else diffAt(at, { from: before, to: value, operations })
   }
+}
+
+/** A field's value; what every object inherits, such as `constructor`, is none. */
+function ownValue(object: JsonObject, name: string): Json | undefined {
+  return Object.hasOwn(object, name) ? object[name] : undefined
 }
 
 interface NamedItem {

@@ -58,6 +58,11 @@ test('mounts of one volume are told apart by their paths', (t) => {
   ])
 })
 
+test('names that every object inherits are names like others', (t) => {
+  t.deepEqual(diffJson({}, { constructor: 1 }), [{ op: 'add', path: '/constructor', value: 1 }])
+  t.deepEqual(diffJson({ toString: 1 }, {}), [{ op: 'remove', path: '/toString' }])
+})
+
 test('names are escaped as RFC 6901 says', (t) => {
   t.deepEqual(diffJson({}, { 'a/b~c': 1 }), [{ op: 'add', path: '/a~1b~0c', value: 1 }])
 })
