@@ -78,6 +78,8 @@ export class PodStream implements Member {
   /** Whether permissions were asked on behalf of this stream, or may be used for it. */
   #answered = false
   #heartbeatAtMs: number
+  /** Whether the last heartbeat said that something is stale. */
+  #toldStale = false
   #auditRetryAtMs = 0
   #acknowledgements = { allowance: acknowledgementRate.burst as number, atMs: 0 }
   #waitingFor = ''
@@ -288,9 +290,13 @@ export class PodStream implements Member {
 
   #nextHeartbeat(): Buffer | undefined {
     const now = this.#deps.clock.monotonicMs()
-    if (now < this.#heartbeatAtMs) return undefined
+    const staleMs = this.staleMs()
+    // That all is well again is told at once.
+    const mended = this.#toldStale && staleMs === 0
+    if (now < this.#heartbeatAtMs && !mended) return undefined
     this.#heartbeatAtMs = now + this.#deps.heartbeatIntervalMs - heartbeatEarlyMs
-    return encodeHeartbeat({ staleMs: this.staleMs(), sequence: this.delivery.lastSequence })
+    this.#toldStale = staleMs > 0
+    return encodeHeartbeat({ staleMs, sequence: this.delivery.lastSequence })
   }
 
   #acknowledge(message: AcknowledgementMessage): void {
