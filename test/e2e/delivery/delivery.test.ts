@@ -138,6 +138,27 @@ test.serial('a Secret that is deleted is gone as files, and comes back with it',
   t.pass()
 })
 
+test.serial(
+  'a newer token of the same Pod takes the old one’s place on the open stream',
+  async (t) => {
+    const it = await podWithSidecar('refreshed')
+    await becomes(it, '/etc/db/a', '21')
+    const events = async (name: string): Promise<number> => {
+      const lines = await broker.audit()
+      return lines.filter(
+        ({ event, who }) =>
+          event === name && (who as { pod?: string } | undefined)?.pod === 'refreshed',
+      ).length
+    }
+    await it.writeToken(await shop.token('refreshed'))
+    await until('the refresh', async () => (await events('token.refreshed')) === 1, {
+      timeoutMs: 60_000,
+    })
+    t.is(await events('stream.open'), 1)
+    t.is(await events('stream.end'), 0)
+  },
+)
+
 test.serial('the stream of a deleted Pod ends', async (t) => {
   const it = await podWithSidecar('short-lived')
   await becomes(it, '/etc/db/a', '21')
