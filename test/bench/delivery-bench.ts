@@ -23,7 +23,13 @@ import { measureVaultAgent } from './vault-agent-bench.ts'
 
 const secrets = collection('v1', 'secrets', 'default')
 const nodeFlags = ['--max-semi-space-size=2']
-const sidecarFlags = ['--max-semi-space-size=1']
+/** As the webhook starts it: src/webhook/inject/sidecar.ts. */
+const sidecarFlags = ['--max-semi-space-size=1', '--v8-pool-size=0']
+const sidecarEnvironment = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_TRIM_THRESHOLD_: '65536',
+  MALLOC_MMAP_THRESHOLD_: '65536',
+}
 
 /** What the sections on delivery share: a cluster with one Secret, a broker, and who may ask it. */
 interface Scene {
@@ -189,6 +195,7 @@ async function measureSidecar(
         ...['--token', join(ground.dir, 'token'), '--secrets', join(ground.dir, 'plan.yaml')],
         ...['--root', root, '--log-level', 'warn'],
       ],
+      env: sidecarEnvironment,
     })
   }
   const value = await current(scene)

@@ -15,7 +15,13 @@ export interface Contender {
 }
 
 const project = join(import.meta.dirname, '..', '..')
-const nodeFlags = ['--max-semi-space-size=2']
+/** As deploy/systemd/latchkey-kms.service has them; the do-nothing server gets the same. */
+const nodeFlags = ['--max-semi-space-size=2', '--max-old-space-size=128']
+const mallocSettings = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_TRIM_THRESHOLD_: '65536',
+  MALLOC_MMAP_THRESHOLD_: '65536',
+}
 
 /** Bundles what is measured, as a release is, and returns where each launcher is. */
 export async function buildPrograms(ground: Ground): Promise<(name: string) => string> {
@@ -58,6 +64,7 @@ export async function buildContenders(
         name,
         command: process.execPath,
         args: [...nodeFlags, launcher(name), ...args(socket)],
+        env: mallocSettings,
       }),
   })
   const contenders = [
