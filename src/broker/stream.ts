@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { LatchkeyError } from '../base/errors.ts'
 import type { AuditSink } from '../observe/audit.ts'
 import type { Versioner } from '../secrets/version.ts'
+import { AcknowledgementAllowance } from './acknowledgement-allowance.ts'
 import { sequenceStep, type Cohort, type Member } from './cohort.ts'
 import { auditSubject, Delivery, deliveryEvent, withholdValues } from './delivery.ts'
 import { encodeAccepted, encodeCaBundle, encodeHeartbeat } from './encode.ts'
@@ -55,9 +56,6 @@ const firstSetWithinMs = 3_000
 const heartbeatEarlyMs = 1_500
 /** How soon delivery is tried again when the audit could not be written. */
 const auditRetryMs = 1_000
-/** Acknowledgements that a client may send a second, on average and at once. */
-const acknowledgementRate = { perSecond: 5, burst: 50 } as const
-
 /** One pod's stream, from the moment it was accepted. */
 export class PodStream implements Member {
   readonly session: Session
@@ -81,7 +79,7 @@ export class PodStream implements Member {
   /** Whether the last heartbeat said that something is stale. */
   #toldStale = false
   #auditRetryAtMs = 0
-  #acknowledgements = { allowance: acknowledgementRate.burst as number, atMs: 0 }
+  readonly #allowance: AcknowledgementAllowance
   #waitingFor = ''
 
   constructor(
@@ -101,6 +99,7 @@ export class PodStream implements Member {
     this.delivery = new Delivery(parts.cohort.references)
     this.#transport = parts.transport
     this.#deps = deps
+    this.#allowance = new AcknowledgementAllowance(deps.clock)
     this.openedAtMs = deps.clock.monotonicMs()
     this.#heartbeatAtMs = this.openedAtMs + deps.heartbeatIntervalMs - heartbeatEarlyMs
     const { heartbeatIntervalMs, replica } = deps
@@ -284,6 +283,7 @@ export class PodStream implements Member {
     // The first set is followed by word of how fresh it is.
     if (this.delivery.lastSequence === 0) this.#heartbeatAtMs = 0
     this.delivery.sent(set)
+    this.#allowance.earn()
     this.#deps.observer.delivered(this, set)
     return set.message
   }
@@ -301,11 +301,7 @@ export class PodStream implements Member {
 
   #acknowledge(message: AcknowledgementMessage): void {
     const now = this.#deps.clock.monotonicMs()
-    const { perSecond, burst } = acknowledgementRate
-    const earned = ((now - this.#acknowledgements.atMs) / 1000) * perSecond
-    const allowance = Math.min(burst, this.#acknowledgements.allowance + earned) - 1
-    if (allowance < 0) throw new LatchkeyError('ERR_LIMIT', 'too many acknowledgements')
-    this.#acknowledgements = { allowance, atMs: now }
+    this.#allowance.spend()
     if (!this.delivery.acknowledge(message, now)) return
     const { outcome } = message
     this.#deps.audit.note({
