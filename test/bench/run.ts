@@ -65,7 +65,7 @@ await withGround(async (ground) => {
     load.close()
     await benchApiServer(ground, {
       socket,
-      rounds: values.quick ? 2 : 12,
+      rounds: values.quick ? 2 : 20,
       objects: values.quick ? 100 : 300,
     })
   }
