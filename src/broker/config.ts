@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util'
 import { parseHostPort, type HostPort } from '../base/address.ts'
-import { LatchkeyError, systemCode } from '../base/errors.ts'
+import { LatchkeyError } from '../base/errors.ts'
+import { parseFlags, parseSettingsFile, type Settings } from '../base/settings.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
 import { brokerFlags } from './flags.ts'
 import type { SessionRules } from './session.ts'
@@ -42,8 +42,7 @@ export type BrokerCommand =
   | { readonly kind: 'version' }
   | { readonly kind: 'serve'; readonly config: BrokerConfig }
 
-/** Settings by the name of their flag, from flags or from the file. */
-export type BrokerSettings = Readonly<Partial<Record<string, string | boolean>>>
+const of = { flags: brokerFlags, program: 'latchkey-broker', numbers: ['max-streams'] }
 
 /**
  * Reads the command line and the file that it names.
@@ -55,29 +54,16 @@ export async function readBrokerCommand(
   args: readonly string[],
   deps: { readonly readText: (path: string) => Promise<string> },
 ): Promise<BrokerCommand> {
-  const given = parseFlags(args)
+  const given = parseFlags(args, of)
   if (given['help'] === true) return { kind: 'help' }
   if (given['version'] === true) return { kind: 'version' }
   const file = given['config']
   if (typeof file !== 'string') return { kind: 'serve', config: settle(given) }
-  const { parseConfigFile } = await import('./config-file.ts')
-  const filed = parseConfigFile(await deps.readText(file))
+  const filed = parseSettingsFile(await import('yaml'), await deps.readText(file), of)
   return { kind: 'serve', config: settle({ ...filed, ...given }) }
 }
 
-function parseFlags(args: readonly string[]): BrokerSettings {
-  try {
-    return parseArgs({ args: [...args], options: brokerFlags, strict: true }).values
-  } catch (error) {
-    // The message of a stray argument repeats it; the others name the flag and no value.
-    if (systemCode(error) === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
-      throw usage('there is an argument that is no flag')
-    }
-    throw usage(error instanceof Error ? (error.message.split('. ')[0] ?? '') : 'wrong flags')
-  }
-}
-
-function settle(settings: BrokerSettings): BrokerConfig {
+function settle(settings: Settings): BrokerConfig {
   const text = (name: string): string | undefined => {
     const value = settings[name]
     return typeof value === 'string' && value !== '' ? value : undefined

@@ -1,7 +1,6 @@
-import { parseArgs } from 'node:util'
-import type { Document } from 'yaml'
 import { parseHostPort, type HostPort } from '../base/address.ts'
-import { LatchkeyError, systemCode } from '../base/errors.ts'
+import { LatchkeyError } from '../base/errors.ts'
+import { parseFlags, parseSettingsFile, type Settings } from '../base/settings.ts'
 import { parseSocketUrl } from '../net/socket-path.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
 
@@ -63,8 +62,7 @@ const flags = {
   help: { type: 'boolean', short: 'h' },
 } as const
 
-/** Settings by the name of their flag, from flags or from the file. */
-type Settings = Readonly<Partial<Record<string, string | boolean | readonly string[]>>>
+const of = { flags, program: 'latchkey-kms', numbers: ['socket-group'] }
 
 /**
  * Reads the command line and the file that it names.
@@ -76,25 +74,15 @@ export async function readKmsCommand(
   args: readonly string[],
   deps: { readonly readText: (path: string) => Promise<string> },
 ): Promise<KmsCommand> {
-  const given = parseFlags(args)
+  const given = parseFlags(args, of)
   if (given['help'] === true) return { kind: 'help' }
   if (given['version'] === true) return { kind: 'version' }
   const file = given['config']
   const filed =
-    typeof file === 'string' ? parseFile(await import('yaml'), await deps.readText(file)) : {}
+    typeof file === 'string'
+      ? parseSettingsFile(await import('yaml'), await deps.readText(file), of)
+      : {}
   return { kind: 'serve', config: settle({ ...filed, ...given }) }
-}
-
-function parseFlags(args: readonly string[]): Settings {
-  try {
-    return parseArgs({ args: [...args], options: flags, strict: true }).values
-  } catch (error) {
-    // The message of a stray argument repeats it; the others name the flag and no value.
-    if (systemCode(error) === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
-      throw usage('there is an argument that is no flag')
-    }
-    throw usage(error instanceof Error ? (error.message.split('. ')[0] ?? '') : 'wrong flags')
-  }
 }
 
 function settle(settings: Settings): KmsConfig {
@@ -129,57 +117,6 @@ function text(settings: Settings, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-function parseFile(yaml: typeof import('yaml'), source: string): Settings {
-  const document = yaml.parseDocument(source, { uniqueKeys: true })
-  const [problem] = document.errors
-  if (problem !== undefined) {
-    throw invalid(`is not YAML (${problem.code}, line ${problem.linePos?.[0].line ?? 1})`)
-  }
-  const content = plainContent(document)
-  if (content === null) return {}
-  if (typeof content !== 'object' || Array.isArray(content)) throw invalid('is not a mapping')
-  const settings: Record<string, string | boolean | readonly string[]> = {}
-  for (const [key, value] of Object.entries(content)) settings[key] = fileValue(key, value)
-  return settings
-}
-
-function plainContent(document: Document): unknown {
-  try {
-    return document.toJS({ maxAliasCount: 0 })
-  } catch (cause) {
-    throw new LatchkeyError('ERR_CONFIG_INVALID', 'the configuration file has an alias', {
-      hint: 'write the value out instead of *alias',
-      cause,
-    })
-  }
-}
-
-function fileValue(key: string, value: unknown): string | boolean | readonly string[] {
-  const known = Object.hasOwn(flags, key) && !['config', 'help', 'version'].includes(key)
-  if (!known) {
-    const names = Object.keys(flags).filter((name) => !['config', 'help', 'version'].includes(name))
-    throw invalid(`has an unknown key, ${key}`, `the keys are ${names.join(', ')}`)
-  }
-  const { type } = flags[key as keyof typeof flags]
-  if (type === 'boolean') {
-    if (typeof value === 'boolean') return value
-    throw invalid(`has a ${key} that is neither true nor false`)
-  }
-  if (typeof value === 'string') return value
-  // A group may be given by its number.
-  if (key === 'socket-group' && typeof value === 'number') return String(value)
-  if (key === 'root' && Array.isArray(value) && value.every((item) => typeof item === 'string')) {
-    return value
-  }
-  throw invalid(
-    `has a ${key} that is not ${key === 'root' ? 'a text or a list of texts' : 'a text'}`,
-  )
-}
-
 function usage(message: string): LatchkeyError {
   return new LatchkeyError('ERR_USAGE', message, { hint: 'see latchkey-kms --help' })
-}
-
-function invalid(what: string, hint = 'see latchkey-kms --help'): LatchkeyError {
-  return new LatchkeyError('ERR_CONFIG_INVALID', `the configuration file ${what}`, { hint })
 }

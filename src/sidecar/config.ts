@@ -1,11 +1,10 @@
-import { parseArgs } from 'node:util'
 import { parseHostPort, type HostPort } from '../base/address.ts'
-import { LatchkeyError, systemCode } from '../base/errors.ts'
+import { LatchkeyError } from '../base/errors.ts'
+import { parseFlags, parseSettingsFile, type Settings } from '../base/settings.ts'
 import { parseDuration } from '../injection/duration.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
 import { staleActions, type OnStale } from './agent/options.ts'
-import { parseConfigFile } from './config-file.ts'
-import { sidecarFlags, type SidecarSettings } from './flags.ts'
+import { sidecarFlags } from './flags.ts'
 
 /** What the sidecar is told to do. */
 export interface SidecarConfig {
@@ -46,6 +45,8 @@ export type SidecarCommand =
   | { readonly kind: 'version' }
   | { readonly kind: 'run'; readonly config: SidecarConfig }
 
+const of = { flags: sidecarFlags, program: 'latchkey-sidecar' }
+
 /**
  * Reads the command line and the file that it names.
  *
@@ -56,28 +57,18 @@ export async function readSidecarCommand(
   args: readonly string[],
   deps: { readonly readText: (path: string) => Promise<string> },
 ): Promise<SidecarCommand> {
-  const given = parseFlags(args)
+  const given = parseFlags(args, of)
   if (given['help'] === true) return { kind: 'help' }
   if (given['version'] === true) return { kind: 'version' }
   const file = given['config']
   const filed =
-    typeof file === 'string' ? parseConfigFile(await import('yaml'), await deps.readText(file)) : {}
+    typeof file === 'string'
+      ? parseSettingsFile(await import('yaml'), await deps.readText(file), of)
+      : {}
   return { kind: 'run', config: settle({ ...filed, ...given }) }
 }
 
-function parseFlags(args: readonly string[]): SidecarSettings {
-  try {
-    return parseArgs({ args: [...args], options: sidecarFlags, strict: true }).values
-  } catch (error) {
-    // The message of a stray argument repeats it; the others name the flag and no value.
-    if (systemCode(error) === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
-      throw usage('there is an argument that is no flag')
-    }
-    throw usage(error instanceof Error ? (error.message.split('. ')[0] ?? '') : 'wrong flags')
-  }
-}
-
-function settle(settings: SidecarSettings): SidecarConfig {
+function settle(settings: Settings): SidecarConfig {
   const text = (name: string): string | undefined => {
     const value = settings[name]
     return typeof value === 'string' ? value : undefined

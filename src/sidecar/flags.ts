@@ -54,6 +54,3 @@ export const sidecarFlags = {
   version: { type: 'boolean', short: 'V' },
   help: { type: 'boolean', short: 'h' },
 } as const
-
-/** Settings by the name of their flag. */
-export type SidecarSettings = Readonly<Partial<Record<string, string | boolean>>>

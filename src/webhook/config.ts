@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util'
 import type { HostPort } from '../base/address.ts'
 import { LatchkeyError } from '../base/errors.ts'
+import { parseFlags, parseMapping } from '../base/settings.ts'
 import type { Json, JsonObject } from '../injection/pod/json.ts'
 import { isObject } from '../injection/pod/json.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
@@ -82,6 +82,8 @@ Flags win over the file. Runs until SIGTERM or SIGINT. Logs to standard error.
 Exit codes: 0 stopped, 1 failed, 2 used wrongly.
 `
 
+const program = 'latchkey-webhook'
+
 const flags = {
   config: { type: 'string' },
   listen: { type: 'string' },
@@ -110,45 +112,31 @@ export async function readWebhookCommand(
     readonly ownNamespace: () => Promise<string | undefined>
   },
 ): Promise<WebhookCommand> {
-  const { help, version, config: file, image, ...given } = parseFlags(args)
+  const { help, version, config: file, image, ...given } = parseFlags(args, { flags, program })
   if (help === true) return { kind: 'help' }
   if (version === true) return { kind: 'version' }
-  const filed = file === undefined ? {} : parseFile(await import('yaml'), await deps.readText(file))
-  const namespace = given.namespace ?? filed['namespace'] ?? (await deps.ownNamespace()) ?? null
-  const sidecar = image === undefined ? filed['sidecar'] : withImage(filed['sidecar'], image)
-  const merged = { ...filed, ...given, namespace, ...(sidecar === undefined ? {} : { sidecar }) }
+  const filed = typeof file === 'string' ? await readFile(file, deps) : {}
+  const namespace = given['namespace'] ?? filed['namespace'] ?? (await deps.ownNamespace()) ?? null
+  const sidecar =
+    image === undefined ? filed['sidecar'] : withImage(filed['sidecar'], String(image))
+  const merged: JsonObject = {
+    ...filed,
+    ...given,
+    namespace,
+    ...(sidecar === undefined ? {} : { sidecar }),
+  }
   return { kind: 'serve', config: settle(new ConfigFields(merged)) }
+}
+
+async function readFile(
+  path: string,
+  deps: { readonly readText: (path: string) => Promise<string> },
+): Promise<JsonObject> {
+  return parseMapping(await import('yaml'), await deps.readText(path), program) as JsonObject
 }
 
 function withImage(sidecar: Json | undefined, image: string): Json {
   return sidecar === undefined || isObject(sidecar) ? { ...sidecar, image } : sidecar
-}
-
-function parseFlags(
-  args: readonly string[],
-): ReturnType<typeof parseArgs<{ options: typeof flags }>>['values'] {
-  try {
-    return parseArgs({ args: [...args], options: flags, strict: true }).values
-  } catch (error) {
-    // The messages of parseArgs name the flag and never its value.
-    const message = error instanceof Error ? (error.message.split('. ')[0] ?? '') : 'wrong flags'
-    throw new LatchkeyError('ERR_USAGE', message, { hint: 'see latchkey-webhook --help' })
-  }
-}
-
-function parseFile(yaml: typeof import('yaml'), source: string): JsonObject {
-  const document = yaml.parseDocument(source, { uniqueKeys: true })
-  const [problem] = document.errors
-  if (problem !== undefined) {
-    throw new LatchkeyError(
-      'ERR_CONFIG_INVALID',
-      `the configuration is not YAML (${problem.code}, line ${problem.linePos?.[0].line ?? 1})`,
-    )
-  }
-  const value = document.toJS({ maxAliasCount: 0 }) as Json
-  if (value === null) return {}
-  if (isObject(value)) return value
-  throw new LatchkeyError('ERR_CONFIG_INVALID', 'the configuration is not a mapping')
 }
 
 function settle(fields: ConfigFields): WebhookConfig {

@@ -1,9 +1,7 @@
 import test from 'ava'
 import { connect } from 'node:net'
 import { once } from 'node:events'
-import * as yaml from 'yaml'
 import { readSidecarCommand } from '../../src/sidecar/config.ts'
-import { parseConfigFile } from '../../src/sidecar/config-file.ts'
 import { sidecarFlags, sidecarHelp } from '../../src/sidecar/flags.ts'
 import { SidecarMetrics } from '../../src/sidecar/metrics.ts'
 import { booleanPage, openStatusServer } from '../../src/sidecar/status-server.ts'
@@ -109,7 +107,3 @@ for (const [what, args, file, code] of [
     await t.throwsAsync(read(args, file), { code })
   })
 }
-
-test('an empty configuration file says nothing', (t) => {
-  t.deepEqual(parseConfigFile(yaml, '# nothing\n'), {})
-})
