@@ -1,9 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { destination } from 'pino'
 import { systemClock } from '../../src/base/clock.ts'
 import { SecretBytes } from '../../src/base/secret.ts'
-import { LatchkeyError, systemCode } from '../../src/base/errors.ts'
 import { createRandomPool } from '../../src/base/random.ts'
 import {
   openKubernetesCluster,
@@ -17,28 +14,22 @@ import { runBroker, type BrokerReports, type RunDeps } from '../../src/broker/ru
 import { systemDisk } from '../../src/clients/disk.ts'
 import { createKubernetesClient, type KubernetesClient } from '../../src/clients/kubernetes.ts'
 import { inClusterAccess, serviceAccountDirectory } from '../../src/clients/kubernetes-access.ts'
-import { createLog } from '../../src/observe/log.ts'
 import { createVersioner } from '../../src/secrets/version.ts'
 import { openSource, parseSourceSpec } from '../../src/secrets/sources/open.ts'
+import { openBufferedLog } from '../buffered-log.ts'
 import { processUid } from '../process-context.ts'
 import { version } from '../version.ts'
 import { openAudit } from './open-audit.ts'
 import { readKey } from './read-key.ts'
-
-const maxBufferedLogBytes = 1 << 20
 
 /** Runs the broker with this process's files, sockets, clock and log, until the signal. */
 export async function serveBroker(
   config: BrokerConfig,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
-  // Buffered, so that a reader who is stuck does not stop the service; beyond a bound lines are lost.
-  const output = destination({ dest: 2, sync: false, maxLength: maxBufferedLogBytes })
-  const log = createLog<BrokerEvent>({
+  const { log, flush } = openBufferedLog<BrokerEvent>({
     program: 'latchkey-broker',
     level: config.logLevel,
-    destination: output,
-    now: () => systemClock.now(),
   })
   const replica = hostname()
     .replaceAll(/[^\x21-\x7e]/g, '?')
@@ -55,7 +46,7 @@ export async function serveBroker(
       open: (reports, end) => openParts(config, { reports, signal: end, log, replica }),
     })
   } finally {
-    output.flushSync()
+    flush()
   }
 }
 
@@ -153,20 +144,4 @@ async function connect(config: BrokerConfig, signal: AbortSignal): Promise<Kuber
     { once: true },
   )
   return client
-}
-
-/**
- * Reads the configuration file.
- *
- * @throws `ERR_CONFIG_INVALID`.
- */
-export async function readConfig(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    const reason = systemCode(error) ?? 'unreadable'
-    throw new LatchkeyError('ERR_CONFIG_INVALID', `the configuration file ${path}: ${reason}`, {
-      hint: 'name a YAML file that this user may read',
-    })
-  }
 }

@@ -1,7 +1,4 @@
-import { readFile } from 'node:fs/promises'
-import { destination } from 'pino'
 import { systemClock } from '../../src/base/clock.ts'
-import { LatchkeyError, systemCode } from '../../src/base/errors.ts'
 import { createRandomPool } from '../../src/base/random.ts'
 import { systemDisk } from '../../src/clients/disk.ts'
 import { openStore } from '../../src/keyring/stores/open.ts'
@@ -9,25 +6,19 @@ import type { KmsConfig } from '../../src/kms/config.ts'
 import type { KmsEvent } from '../../src/kms/events.ts'
 import { runKms } from '../../src/kms/run.ts'
 import { createServiceManager, notifyBySystemd } from '../../src/net/service-manager.ts'
-import { createLog } from '../../src/observe/log.ts'
+import { openBufferedLog } from '../buffered-log.ts'
 import { version } from '../version.ts'
 import { prepareToListen } from './listen.ts'
 import { rootOpener } from './open-roots.ts'
-
-const maxBufferedLogBytes = 1 << 20
 
 /** Runs the plugin with this process's files, socket, clock and log, until the signal. */
 export async function serveKms(
   config: KmsConfig,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
-  // Buffered, so that a reader who is stuck does not stop the service; beyond a bound lines are lost.
-  const output = destination({ dest: 2, sync: false, maxLength: maxBufferedLogBytes })
-  const log = createLog<KmsEvent>({
+  const { log, flush } = openBufferedLog<KmsEvent>({
     program: 'latchkey-kms',
     level: config.logLevel,
-    destination: output,
-    now: () => systemClock.now(),
   })
   const random = createRandomPool()
   const uid = process.getuid?.() ?? 0
@@ -62,22 +53,6 @@ export async function serveKms(
       onReloadRequest: (reload) => process.on('SIGHUP', reload),
     })
   } finally {
-    output.flushSync()
-  }
-}
-
-/**
- * Reads the configuration file.
- *
- * @throws `ERR_CONFIG_INVALID`.
- */
-export async function readConfig(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    const reason = systemCode(error) ?? 'unreadable'
-    throw new LatchkeyError('ERR_CONFIG_INVALID', `the configuration file ${path}: ${reason}`, {
-      hint: 'name a YAML file that this user may read',
-    })
+    flush()
   }
 }

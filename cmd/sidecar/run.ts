@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { uptime } from 'node:os'
-import { destination } from 'pino'
 import { sha256Label } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { LatchkeyError, isLatchkeyError, systemCode } from '../../src/base/errors.ts'
 import { exitCodes } from '../../src/base/exit-code.ts'
-import { createLog, type Log } from '../../src/observe/log.ts'
+import type { Log } from '../../src/observe/log.ts'
 import { Agent } from '../../src/sidecar/agent/agent.ts'
 import type { AgentEnd } from '../../src/sidecar/agent/end.ts'
 import type { SidecarEvent } from '../../src/sidecar/agent/events.ts'
@@ -19,12 +18,12 @@ import { SidecarMetrics } from '../../src/sidecar/metrics.ts'
 import { readPlanFile } from '../../src/sidecar/plan-file.ts'
 import { systemFileOperations } from '../../src/sidecar/publish/file-operations.ts'
 import { StateDirectory } from '../../src/sidecar/state-directory.ts'
+import { openBufferedLog } from '../buffered-log.ts'
 import { reportError } from '../report-error.ts'
 import { version } from '../version.ts'
 import { readBounded } from './read-bounded.ts'
 import { openStatusPages } from './status-pages.ts'
 
-const maxBufferedLogBytes = 1 << 20
 /** With `--once`: something was denied or does not exist. */
 const denied = 4
 /** With `--once`: the broker could not be reached in time. */
@@ -35,13 +34,9 @@ export async function runSidecar(
   config: SidecarConfig,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<number> {
-  // Buffered, so that a reader who is stuck does not stop the service; beyond a bound lines are lost.
-  const output = destination({ dest: 2, sync: false, maxLength: maxBufferedLogBytes })
-  const log = createLog<SidecarEvent>({
+  const { log, flush } = openBufferedLog<SidecarEvent>({
     program: 'latchkey-sidecar',
     level: config.logLevel,
-    destination: output,
-    now: () => systemClock.now(),
   })
   // The agent's own timers do not keep the process alive while it waits for a broker.
   const alive = setInterval(() => undefined, 2 ** 30)
@@ -60,7 +55,7 @@ export async function runSidecar(
     return exitCodes.usage
   } finally {
     clearInterval(alive)
-    output.flushSync()
+    flush()
   }
 }
 

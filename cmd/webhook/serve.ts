@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { destination } from 'pino'
 import { systemClock } from '../../src/base/clock.ts'
 import { systemCode } from '../../src/base/errors.ts'
 import { createRandomPool } from '../../src/base/random.ts'
@@ -12,26 +11,21 @@ import { openAuditFile } from '../../src/observe/audit-file.ts'
 import { createAuditKey } from '../../src/observe/audit-key.ts'
 import { openAuditLog } from '../../src/observe/audit-log.ts'
 import { Health } from '../../src/observe/health.ts'
-import { createLog, type Log } from '../../src/observe/log.ts'
+import type { Log } from '../../src/observe/log.ts'
 import type { WebhookConfig } from '../../src/webhook/config.ts'
 import type { WebhookEvent, WebhookFinding } from '../../src/webhook/events.ts'
 import { runWebhook } from '../../src/webhook/run.ts'
+import { openBufferedLog } from '../buffered-log.ts'
 import { version } from '../version.ts'
-
-const maxBufferedLogBytes = 1 << 20
 
 /** Runs the webhook with this process's files, clock and log, until the signal. */
 export async function serveWebhook(
   config: WebhookConfig,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
-  // Buffered, so that a reader who is stuck does not stop the service; beyond a bound lines are lost.
-  const output = destination({ dest: 2, sync: false, maxLength: maxBufferedLogBytes })
-  const log = createLog<WebhookEvent>({
+  const { log, flush } = openBufferedLog<WebhookEvent>({
     program: 'latchkey-webhook',
     level: config.logLevel,
-    destination: output,
-    now: () => systemClock.now(),
   })
   const health = new Health<WebhookFinding>()
   // Our own timers do not keep the process alive while it waits for the API server.
@@ -63,7 +57,7 @@ export async function serveWebhook(
     }
   } finally {
     clearInterval(alive)
-    output.flushSync()
+    flush()
   }
 }
 
