@@ -34,7 +34,8 @@ export async function buildWithGo(tool: Tool): Promise<string> {
     console.error(`building ${tool.title} with Go ${version}: ${tool.firstBuild} the first time`)
     const started = performance.now()
     const output = join(building, tool.executable)
-    await go(['build', ...flags, '-ldflags', tool.ldflags, '-o', output, tool.package], source)
+    const args = ['build', ...flags, ...tags(tool), '-ldflags', tool.ldflags, '-o', output]
+    await go([...args, tool.package], { cwd: source, cgo: tool.cgo })
     await rename(building, entry).catch(async (error: unknown) => {
       if (!(await isExecutable(executable))) throw error
     })
@@ -56,8 +57,13 @@ async function digest(tool: Tool, source: string): Promise<string> {
   const hash = createHash('sha256')
   const files = (await readdir(source)).filter((name) => /^go\.(mod|sum)$|\.go$/.test(name))
   for (const file of files.sort()) hash.update(await readFile(join(source, file)))
-  hash.update(JSON.stringify([flags, tool.ldflags, tool.package]))
+  const linked = tool.cgo === false ? ['static'] : []
+  hash.update(JSON.stringify([flags, tool.ldflags, tool.package, ...tags(tool), ...linked]))
   return hash.digest('hex').slice(0, 16)
+}
+
+function tags(tool: Tool): readonly string[] {
+  return tool.tags === undefined ? [] : ['-tags', tool.tags]
 }
 
 async function isExecutable(path: string): Promise<boolean> {
@@ -95,12 +101,15 @@ function remedy(tool: Tool): string {
   return `Install Go ${tool.go} or newer and have it on PATH${assets}.`
 }
 
-async function go(args: readonly string[], cwd: string): Promise<void> {
+async function go(
+  args: readonly string[],
+  { cwd, cgo }: { readonly cwd: string; readonly cgo: false | undefined },
+): Promise<void> {
   // Both streams of the compiler are diagnostics; ours to stdout are test results.
   const child = spawn('go', args, {
     cwd,
     stdio: ['ignore', 2, 2],
-    env: { ...process.env, GOWORK: 'off' },
+    env: { ...process.env, GOWORK: 'off', ...(cgo === false && { CGO_ENABLED: '0' }) },
   })
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject)

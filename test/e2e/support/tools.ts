@@ -10,6 +10,10 @@ export interface Tool {
   readonly title: string
   /** Linker flags. */
   readonly ldflags: string
+  /** Build tags. */
+  readonly tags?: string
+  /** `false` links it without the C library. */
+  readonly cgo?: false
   /** Oldest Go release that builds it, as `1.26`. */
   readonly go: string
   /** Rough time of a first build, for messages. */
@@ -46,6 +50,15 @@ const etcd = {
   fromAssets: true,
 } as const
 
+const containerd = {
+  module: 'containerd',
+  ldflags: '-s -w',
+  tags: 'no_btrfs,no_devmapper,no_zfs,osusergo,netgo',
+  cgo: false,
+  go: '1.26',
+  fromAssets: false,
+} as const
+
 /** Every program that end-to-end tests may ask for. */
 export const tools = {
   'kube-apiserver': {
@@ -60,6 +73,34 @@ export const tools = {
     package: 'k8s.io/kubernetes/cmd/kubectl',
     executable: 'kubectl',
     title: 'kubectl 1.36.3',
+    firstBuild: 'about 1 minute',
+  },
+  kubelet: {
+    ...kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kubelet',
+    executable: 'kubelet',
+    title: 'kubelet 1.36.3',
+    firstBuild: 'about 2 minutes',
+  },
+  'kube-controller-manager': {
+    ...kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kube-controller-manager',
+    executable: 'kube-controller-manager',
+    title: 'kube-controller-manager 1.36.3',
+    firstBuild: 'about 2 minutes',
+  },
+  'kube-scheduler': {
+    ...kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kube-scheduler',
+    executable: 'kube-scheduler',
+    title: 'kube-scheduler 1.36.3',
+    firstBuild: 'about 1 minute',
+  },
+  'kube-proxy': {
+    ...kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kube-proxy',
+    executable: 'kube-proxy',
+    title: 'kube-proxy 1.36.3',
     firstBuild: 'about 1 minute',
   },
   kubeadm: {
@@ -97,6 +138,37 @@ export const tools = {
     package: 'go.etcd.io/etcd/etcdutl/v3',
     executable: 'etcdutl',
     title: 'etcdutl 3.6.6',
+  },
+  containerd: {
+    ...containerd,
+    package: 'github.com/containerd/containerd/v2/cmd/containerd',
+    executable: 'containerd',
+    title: 'containerd 2.2.9',
+    firstBuild: 'about 3 minutes',
+  },
+  'containerd-shim-runc-v2': {
+    ...containerd,
+    package: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
+    executable: 'containerd-shim-runc-v2',
+    title: 'containerd-shim-runc-v2 2.2.9',
+    firstBuild: 'about half a minute',
+  },
+  ctr: {
+    ...containerd,
+    package: 'github.com/containerd/containerd/v2/cmd/ctr',
+    executable: 'ctr',
+    title: 'ctr 2.2.9',
+    firstBuild: 'about half a minute',
+  },
+  coredns: {
+    module: 'coredns',
+    package: 'github.com/coredns/coredns',
+    executable: 'coredns',
+    title: 'coredns 1.14.7',
+    ldflags: '-s -w',
+    go: '1.26',
+    firstBuild: 'about 4 minutes on two cores',
+    fromAssets: false,
   },
   vault: {
     module: 'vault',
