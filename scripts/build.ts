@@ -8,7 +8,7 @@ import { findPrograms, oldestNode, version } from './build/programs.ts'
 import { packTarball } from './build/tarball.ts'
 import { warmCache } from './build/warm.ts'
 
-// npm run build [-- --out DIR] [--tarball FILE.tar.gz] [--cache-uid UID]...
+// npm run build [-- --out DIR] [--tarball FILE.tar.gz] [--cache-uid UID]... [--no-compile-cache]
 //
 // A release, which needs nothing but Node.js and may be moved anywhere:
 //
@@ -19,7 +19,9 @@ import { warmCache } from './build/warm.ts'
 //   cache/    what V8 compiled, so that programs start faster
 
 const { values } = parseArgs({
+  allowNegative: true,
   options: {
+    'compile-cache': { type: 'boolean', default: true },
     out: { type: 'string', default: 'dist' },
     tarball: { type: 'string' },
     'cache-uid': { type: 'string', multiple: true, default: [] },
@@ -41,6 +43,8 @@ await writeFile(
   join(out, 'package.json'),
   `${JSON.stringify({ name: 'latchkey', version, private: true, engines: { node: `>=${oldestNode.join('.')}` } }, null, 2)}\n`,
 )
-await warmCache(programs, { out, cacheUids: values['cache-uid'].map(Number) })
+if (values['compile-cache']) {
+  await warmCache(programs, { out, cacheUids: values['cache-uid'].map(Number) })
+}
 if (values.tarball !== undefined) await packTarball(out, resolve(values.tarball))
 console.log(`${programs.map(({ name }) => name).join(', ')} ${version} in ${out}`)
