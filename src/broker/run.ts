@@ -6,33 +6,21 @@ import type { AuditSink } from '../observe/audit.ts'
 import { openEndpoint } from '../observe/endpoint.ts'
 import { Health } from '../observe/health.ts'
 import { createMetrics } from '../observe/metrics.ts'
-import type { SecretSource, SourceProblem } from '../secrets/source.ts'
+import type { SecretSource } from '../secrets/source.ts'
 import type { Versioner } from '../secrets/version.ts'
-import { readCaBundle, watchCaBundle } from './ca-bundle.ts'
+import { readCaBundle } from './ca-bundle.ts'
 import { Catalog } from './catalog.ts'
 import type { Cluster } from './cluster.ts'
 import type { BrokerConfig } from './config.ts'
 import type { BrokerLog } from './events.ts'
+import { runningGauges, type Running } from './gauges.ts'
 import { createBrokerMetrics, type BrokerMetrics } from './metrics.ts'
-import { createPodEvents, noPodEvents } from './pod-events.ts'
-import { openBrokerServer, type BrokerServer } from './server.ts'
+import { createPodEvents, noPodEvents, type PodEvents } from './pod-events.ts'
+import { createReports, type BrokerFinding, type BrokerReports } from './reports.ts'
+import { openBrokerServer } from './server.ts'
 import { Broker } from './service.ts'
 import { createTelling } from './telling.ts'
-
-/** What makes a broker wrong about itself. */
-export type BrokerFinding = 'audit' | 'draining' | 'cluster' | 'stale'
-
-/** How a broker tells of what happens to the things it is given. */
-export interface BrokerReports {
-  readonly sourceProblem: SourceProblem
-  readonly clusterProblem: (error: unknown) => void
-  readonly auditHealth: (problem: unknown) => void
-  readonly auditCheckpoint: (head: {
-    readonly chain: string
-    readonly seq: number
-    readonly hash: string
-  }) => void
-}
+import { distributeBundles, watchHealth } from './upkeep.ts'
 
 /** What a running broker is made of. */
 export interface RunDeps {
@@ -63,8 +51,6 @@ const heartbeatIntervalMs = 15_000
 const maxStreamsPerPod = 3
 const drainMs = 8_000
 const stopWithinMs = 10_000
-const healthEveryMs = 1_000
-const staleAfterMs = 60_000
 
 /**
  * Runs a broker until the signal.
@@ -76,30 +62,19 @@ export async function runBroker(deps: RunDeps): Promise<void> {
   const end = new AbortController()
   const registry = createMetrics()
   registry.addProcessMetrics()
-  const running: { broker?: Broker; server?: BrokerServer; catalog?: Catalog } = {}
-  const metrics = createBrokerMetrics(registry, { version: deps.version, gauges: gauges(running) })
+  const running: Running = {}
+  const gauges = runningGauges(running)
+  const metrics = createBrokerMetrics(registry, { version: deps.version, gauges })
   const health = new Health<BrokerFinding>()
   const parts = await deps
-    .open(reports({ log, metrics, health }), end.signal)
+    .open(createReports({ log, metrics, health }), end.signal)
     .catch((error: unknown) => {
       end.abort()
       throw error
     })
   try {
     const catalog = (running.catalog = new Catalog(new Map([[undefined, parts.source]]), parts))
-    const podEvents =
-      parts.events === undefined
-        ? noPodEvents
-        : createPodEvents({
-            client: parts.events,
-            clock,
-            signal: end.signal,
-            replica: deps.replica,
-            onResult: (result, error) => {
-              metrics.podEvent(result)
-              if (result === 'failed') log.warn('pod_event.failed', {}, error)
-            },
-          })
+    const podEvents = openPodEvents(parts.events, { ...deps, metrics, signal: end.signal })
     const broker = (running.broker = new Broker({
       ...parts.cluster,
       ...parts,
@@ -166,8 +141,7 @@ export async function runBroker(deps: RunDeps): Promise<void> {
         { name: 'streams', run: () => broker.run() },
         {
           name: 'health',
-          run: () =>
-            watchHealth({ broker, cluster: parts.cluster, health, clock, signal: end.signal }),
+          run: () => watchHealth({ cluster: parts.cluster, health, clock, signal: end.signal }),
         },
         ...(bundle === undefined || config.tlsCa === undefined
           ? []
@@ -175,7 +149,10 @@ export async function runBroker(deps: RunDeps): Promise<void> {
               {
                 name: 'bundle',
                 run: () =>
-                  bundles(config.tlsCa ?? '', { bundle, broker, log, clock, signal: end.signal }),
+                  distributeBundles(config.tlsCa ?? '', {
+                    ...{ bundle, broker, log, clock },
+                    signal: end.signal,
+                  }),
               },
             ]),
         { name: 'drain', run: drain },
@@ -192,98 +169,24 @@ export async function runBroker(deps: RunDeps): Promise<void> {
   }
 }
 
-function reports(deps: {
-  readonly log: BrokerLog
-  readonly metrics: BrokerMetrics
-  readonly health: Health<BrokerFinding>
-}): BrokerReports {
-  const { log, metrics, health } = deps
-  metrics.auditHealthy(true)
-  return {
-    sourceProblem: (error, { namespace, name }) => {
-      metrics.sourceProblem()
-      log.warn('source.failing', { namespace, ...(name === undefined ? {} : { name }) }, error)
-    },
-    clusterProblem: (error) => {
-      metrics.clusterProblem()
-      log.warn('cluster.failing', {}, error)
-    },
-    auditHealth: (problem) => {
-      metrics.auditHealthy(problem === undefined)
-      if (problem === undefined) {
-        health.clear('audit')
-        log.info('broker.audit_mended')
-        return
-      }
-      health.report({ name: 'audit', severity: 'failing', reason: 'the audit cannot be written' })
-      log.error('broker.audit_failing', {}, problem)
-    },
-    auditCheckpoint: (head) => {
-      metrics.auditCheckpoint(head.seq)
-      log.info('audit.checkpoint', { ...head })
-    },
-  }
-}
-
-function gauges(running: {
-  readonly broker?: Broker
-  readonly server?: BrokerServer
-  readonly catalog?: Catalog
-}): Parameters<typeof createBrokerMetrics>[1]['gauges'] {
-  return {
-    streams: () => running.broker?.streams.size ?? 0,
-    cohorts: () => running.broker?.streams.cohorts ?? 0,
-    permissions: () => running.broker?.permissions.size ?? 0,
-    secrets: () => running.catalog?.size ?? 0,
-    connections: () => running.server?.connections() ?? 0,
-    stale: () => {
-      const ages = [...(running.broker?.streams ?? [])].map((stream) => stream.staleMs())
-      const stale = ages.filter((age) => age > 0)
-      return { streams: stale.length, longestMs: stale.reduce((a, b) => Math.max(a, b), 0) }
-    },
-  }
-}
-
-async function watchHealth(deps: {
-  readonly broker: Broker
-  readonly cluster: Cluster
-  readonly health: Health<BrokerFinding>
-  readonly clock: Clock
-  readonly signal: AbortSignal
-}): Promise<void> {
-  const { cluster, health, clock, signal } = deps
-  while (!signal.aborted) {
-    // An outage of the API server makes no broker useless: its pods keep what they have.
-    if (cluster.authorizer.staleMs() > staleAfterMs) {
-      health.report({
-        name: 'cluster',
-        severity: 'degraded',
-        reason: 'changes of permissions are not seen',
-      })
-    } else health.clear('cluster')
-    await clock.sleep(healthEveryMs, signal).catch(() => undefined)
-  }
-}
-
-async function bundles(
-  path: string,
+function openPodEvents(
+  client: KubernetesClient | undefined,
   deps: {
-    readonly bundle: Buffer
-    readonly broker: Broker
+    readonly metrics: BrokerMetrics
     readonly log: BrokerLog
     readonly clock: Clock
+    readonly replica: string
     readonly signal: AbortSignal
   },
-): Promise<void> {
-  await watchCaBundle(path, {
+): PodEvents {
+  if (client === undefined) return noPodEvents
+  const { metrics, log } = deps
+  return createPodEvents({
     ...deps,
-    current: deps.bundle,
-    onChange: (next) => {
-      deps.log.info('broker.ca_bundle', { bytes: next.byteLength })
-      deps.broker.setCaBundle(next)
-    },
-    onProblem: (error) => {
-      deps.log.error('broker.ca_bundle_refused', {}, error)
+    client,
+    onResult: (result, error) => {
+      metrics.podEvent(result)
+      if (result === 'failed') log.warn('pod_event.failed', {}, error)
     },
   })
 }

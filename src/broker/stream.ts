@@ -4,15 +4,18 @@ import type { AuditSink } from '../observe/audit.ts'
 import type { Versioner } from '../secrets/version.ts'
 import { AcknowledgementAllowance } from './acknowledgement-allowance.ts'
 import { sequenceStep, type Cohort, type Member } from './cohort.ts'
-import { auditSubject, Delivery, deliveryEvent, withholdValues } from './delivery.ts'
-import { encodeAccepted, encodeCaBundle, encodeHeartbeat } from './encode.ts'
+import { auditSubject, Delivery, withholdValues } from './delivery.ts'
+import { DeliveryRecord } from './delivery-record.ts'
+import { encodeAccepted, encodeCaBundle } from './encode.ts'
 import { goodbyeOf, goodbyeReason } from './goodbye.ts'
+import { Heartbeats } from './heartbeats.ts'
 import type {
   AcknowledgementMessage,
   ClientMessage,
   GoodbyeMessage,
   GoodbyeReason,
 } from './messages.ts'
+import { MissingItems } from './missing-items.ts'
 import { isDecided, type PreparedSet, type SetItem } from './secret-set.ts'
 import type { Session } from './session.ts'
 
@@ -52,10 +55,7 @@ export interface StreamDeps {
 
 /** The first set waits this long for every reference to be decided. */
 const firstSetWithinMs = 3_000
-/** Heartbeats are sent a little early rather than late: the client counts the ones that are missing. */
-const heartbeatEarlyMs = 1_500
-/** How soon delivery is tried again when the audit could not be written. */
-const auditRetryMs = 1_000
+
 /** One pod's stream, from the moment it was accepted. */
 export class PodStream implements Member {
   readonly session: Session
@@ -75,12 +75,10 @@ export class PodStream implements Member {
   #ended = false
   /** Whether permissions were asked on behalf of this stream, or may be used for it. */
   #answered = false
-  #heartbeatAtMs: number
-  /** Whether the last heartbeat said that something is stale. */
-  #toldStale = false
-  #auditRetryAtMs = 0
+  readonly #heartbeats: Heartbeats
+  readonly #record: DeliveryRecord
   readonly #allowance: AcknowledgementAllowance
-  #waitingFor = ''
+  readonly #missing = new MissingItems()
 
   constructor(
     parts: {
@@ -101,8 +99,13 @@ export class PodStream implements Member {
     this.#deps = deps
     this.#allowance = new AcknowledgementAllowance(deps.clock)
     this.openedAtMs = deps.clock.monotonicMs()
-    this.#heartbeatAtMs = this.openedAtMs + deps.heartbeatIntervalMs - heartbeatEarlyMs
-    const { heartbeatIntervalMs, replica } = deps
+    const { clock, heartbeatIntervalMs, replica } = deps
+    this.#heartbeats = new Heartbeats(clock, heartbeatIntervalMs)
+    this.#record = new DeliveryRecord(deps, () => ({
+      who: auditSubject(this.session.identity),
+      peer: this.peer,
+      references: this.cohort.references,
+    }))
     this.#control = [encodeAccepted({ heartbeatIntervalMs, replica })]
   }
 
@@ -201,12 +204,12 @@ export class PodStream implements Member {
       if (set === undefined) return undefined
       const news = this.delivery.newsOf(set)
       if (news.handedOut.length > 0) {
-        const recorded = await this.#admit(set)
+        const recorded = await this.#record.admit(set)
         if (this.#isEnded()) return undefined
         // Meanwhile there may be a newer set, and this one is wiped.
         if (set !== this.cohort.current) continue
         if (!recorded) return this.#takeAway(set)
-      } else this.#note(set)
+      } else this.#record.note(set)
       return this.#send(set)
     }
   }
@@ -223,7 +226,8 @@ export class PodStream implements Member {
       // Nobody has answered for this pod yet: what others of its kind have is not for it.
       return first && late ? this.#allUnavailable(set) : undefined
     }
-    this.#tellWaiting(set, late)
+    const missing = this.#missing.news(set, late)
+    if (missing !== undefined) this.#deps.observer.waiting(this, missing)
     if (first) return late || set.items.every(isDecided) ? set : undefined
     const { handedOut, takenAway } = this.delivery.newsOf(set)
     return handedOut.length + takenAway.length > 0 ? set : undefined
@@ -246,42 +250,18 @@ export class PodStream implements Member {
     return withholdValues(items, { sequence, versioner: this.#deps.versioner })
   }
 
-  /** Records that the set is handed out. Returns whether it could be recorded, and so may be. */
-  async #admit(set: PreparedSet): Promise<boolean> {
-    if (this.#deps.clock.monotonicMs() < this.#auditRetryAtMs) return false
-    try {
-      await this.#deps.audit.admit(this.#deliveryEvent(set))
-      return true
-    } catch {
-      this.#auditRetryAtMs = this.#deps.clock.monotonicMs() + auditRetryMs
-      return false
-    }
-  }
-
-  #note(set: PreparedSet): void {
-    this.#deps.audit.note(this.#deliveryEvent(set))
-  }
-
-  #deliveryEvent(set: PreparedSet): ReturnType<typeof deliveryEvent> {
-    return deliveryEvent(set, {
-      who: auditSubject(this.session.identity),
-      peer: this.peer,
-      references: this.cohort.references,
-    })
-  }
-
   /** What must go goes, even while nothing can be recorded and so nothing is handed out. */
   #takeAway(set: PreparedSet): Buffer | undefined {
     if (this.delivery.newsOf(set).takenAway.length === 0) return undefined
     const withheld = this.#withhold(set)
     if (withheld === undefined) return undefined
-    this.#note(withheld)
+    this.#record.note(withheld)
     return this.#send(withheld)
   }
 
   #send(set: PreparedSet): Buffer {
     // The first set is followed by word of how fresh it is.
-    if (this.delivery.lastSequence === 0) this.#heartbeatAtMs = 0
+    if (this.delivery.lastSequence === 0) this.#heartbeats.hasten()
     this.delivery.sent(set)
     this.#allowance.earn()
     this.#deps.observer.delivered(this, set)
@@ -289,39 +269,18 @@ export class PodStream implements Member {
   }
 
   #nextHeartbeat(): Buffer | undefined {
-    const now = this.#deps.clock.monotonicMs()
-    const staleMs = this.staleMs()
-    // That all is well again is told at once.
-    const mended = this.#toldStale && staleMs === 0
-    if (now < this.#heartbeatAtMs && !mended) return undefined
-    this.#heartbeatAtMs = now + this.#deps.heartbeatIntervalMs - heartbeatEarlyMs
-    this.#toldStale = staleMs > 0
-    return encodeHeartbeat({ staleMs, sequence: this.delivery.lastSequence })
+    return this.#heartbeats.next({
+      staleMs: this.staleMs(),
+      sequence: this.delivery.lastSequence,
+    })
   }
 
   #acknowledge(message: AcknowledgementMessage): void {
     const now = this.#deps.clock.monotonicMs()
     this.#allowance.spend()
     if (!this.delivery.acknowledge(message, now)) return
-    const { outcome } = message
-    this.#deps.audit.note({
-      event: 'set.acknowledged',
-      outcome: outcome === 'written' ? 'done' : 'failed',
-      who: auditSubject(this.session.identity),
-      set: message.version,
-      detail: outcome,
-    })
+    this.#record.acknowledged(message)
     this.#deps.observer.acknowledged(this, message)
-  }
-
-  /** Tells what is missing once it has been missing for a moment, and once it no longer is. */
-  #tellWaiting(set: PreparedSet, late: boolean): void {
-    const missing = set.items.filter(({ status }) => status !== 'ready')
-    if (missing.length > 0 && !late) return
-    const now = missing.map(({ secret, status, reason }) => [secret, status, reason]).join()
-    if (now === this.#waitingFor) return
-    this.#waitingFor = now
-    this.#deps.observer.waiting(this, missing)
   }
 
   #isRung(): boolean {
