@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts'
-import { isLatchkeyError, LatchkeyError, type ErrorCode } from '../base/errors.ts'
+import { LatchkeyError } from '../base/errors.ts'
 import { createSemaphore } from '../base/semaphore.ts'
 import type { AuditSink } from '../observe/audit.ts'
 import { createRateLimit } from '../observe/rate-limit.ts'
@@ -9,10 +9,11 @@ import { auditItem, auditSubject } from './delivery.ts'
 import { goodbyeOf, goodbyeReason } from './goodbye.ts'
 import type { Authenticator, Authorizer, Identity, PodDirectory } from './identity.ts'
 import type { OpenMessage } from './messages.ts'
-import type { BrokerObserver, ObservedStream } from './observer.ts'
+import type { BrokerObserver } from './observer.ts'
 import { Permissions } from './permissions.ts'
-import { Session, type SessionDeps, type SessionEvents, type SessionRules } from './session.ts'
-import { PodStream, type StreamDeps, type StreamObserver, type StreamTransport } from './stream.ts'
+import { Session, type SessionDeps, type SessionRules } from './session.ts'
+import { PodStream, type StreamDeps, type StreamTransport } from './stream.ts'
+import { StreamEvents } from './stream-events.ts'
 import { Streams, type StreamLimits } from './streams.ts'
 
 /** What a broker is made of. */
@@ -46,8 +47,6 @@ export interface BrokerSettings extends StreamLimits {
 const tickMs = 1_000
 /** One pod may open streams this much apart. */
 const openApartMs = 250
-/** Refusals of one peer for one reason are recorded this much apart. */
-const refusalApartMs = 1_000
 
 /** The broker: opens streams and looks after them. Transport, sources and cluster are passed in. */
 export class Broker {
@@ -58,7 +57,7 @@ export class Broker {
   readonly #sessionDeps: SessionDeps
   readonly #streamDeps: StreamDeps
   readonly #openLimit
-  readonly #refusalLimit
+  readonly #events: StreamEvents
   #caBundle: Uint8Array | undefined
   #draining = false
 
@@ -89,9 +88,14 @@ export class Broker {
     const cohort = { permissions: this.permissions, catalog, versioner, clock, defer }
     this.streams = new Streams(deps.settings, cohort)
     this.#sessionDeps = { ...deps, rules: deps.settings.rules }
-    this.#streamDeps = { ...deps, ...deps.settings, observer: this.#streamObserver }
+    this.#events = new StreamEvents({
+      ...deps,
+      onEnded: (stream) => {
+        this.streams.remove(stream)
+      },
+    })
+    this.#streamDeps = { ...deps, ...deps.settings, observer: this.#events }
     this.#openLimit = createRateLimit({ intervalMs: openApartMs, clock })
-    this.#refusalLimit = createRateLimit({ intervalMs: refusalApartMs, clock })
   }
 
   /**
@@ -117,10 +121,7 @@ export class Broker {
         () => this.#open(transport, { message, signal, onIdentity }),
         signal,
       )
-      this.#deps.observer.opened(
-        observed(stream, this.#deps.clock),
-        this.#deps.clock.monotonicMs() - startedAtMs,
-      )
+      this.#events.opened(stream, this.#deps.clock.monotonicMs() - startedAtMs)
       stream.start()
       return stream
     } catch (error) {
@@ -131,23 +132,8 @@ export class Broker {
 
   /** Ends a call that did not become a stream, and records why. */
   refuse(transport: StreamTransport, error: unknown, identity?: Identity): void {
-    const reason = goodbyeReason(error)
-    transport.end(goodbyeOf(reason))
-    const code: ErrorCode | undefined = isLatchkeyError(error) ? error.code : undefined
-    const { peer } = transport
-    // Whoever is refused again and again must not fill the audit: the first of each second counts.
-    const admitted = this.#refusalLimit.admit(`${peer} ${reason} ${identity?.pod.uid ?? ''}`)
-    if (admitted !== undefined) {
-      this.#deps.audit.note({
-        event: 'stream.refused',
-        outcome: 'denied',
-        ...(code === undefined ? {} : { why: code }),
-        ...(identity === undefined ? {} : { who: auditSubject(identity) }),
-        peer,
-        ...(admitted.heldBack === 0 ? {} : { detail: `and ${admitted.heldBack} before` }),
-      })
-    }
-    this.#deps.observer.refused(reason, { peer, identity, error })
+    transport.end(goodbyeOf(goodbyeReason(error)))
+    this.#events.refused(error, { peer: transport.peer, identity })
   }
 
   /** Distributes a bundle of certificate authorities, now and to everybody who comes. */
@@ -158,16 +144,12 @@ export class Broker {
 
   /** Looks after the streams until the signal is aborted. */
   async run(): Promise<void> {
-    const { clock, signal, audit, observer } = this.#deps
+    const { clock, signal } = this.#deps
     for (;;) {
       await clock.sleep(tickMs, signal).catch(() => undefined)
       if (signal.aborted) return
       for (const stream of [...this.streams]) stream.tick()
-      for (const stream of this.streams.overlapping()) {
-        const who = auditSubject(stream.session.identity)
-        audit.note({ event: 'pod.concurrent', outcome: 'done', who, peer: stream.peer })
-        observer.concurrent(observed(stream, clock))
-      }
+      for (const stream of this.streams.overlapping()) this.#events.concurrent(stream)
     }
   }
 
@@ -202,7 +184,7 @@ export class Broker {
       { peer: transport.peer, planDigest: message.planDigest },
       {
         deps: this.#sessionDeps,
-        events: this.#sessionEvents(transport, () => place.stream),
+        events: this.#events.ofSession(transport.peer, () => place.stream),
         onIdentity: options.onIdentity,
         signal,
       },
@@ -234,74 +216,5 @@ export class Broker {
     }
     if (this.#caBundle !== undefined) stream.sendCaBundle(this.#caBundle)
     return stream
-  }
-
-  #sessionEvents(transport: StreamTransport, of: () => PodStream | undefined): SessionEvents {
-    const { audit, clock, observer } = this.#deps
-    return {
-      ended: (error) => of()?.fail(error),
-      refreshed: () => {
-        const stream = of()
-        if (stream === undefined) return
-        audit.note({
-          event: 'token.refreshed',
-          outcome: 'done',
-          who: auditSubject(stream.session.identity),
-        })
-        observer.tokenRefreshed(observed(stream, clock))
-      },
-      refreshRefused: (error) => {
-        const stream = of()
-        if (stream === undefined) return
-        const who = auditSubject(stream.session.identity)
-        audit.note({
-          event: 'token.refused',
-          outcome: 'denied',
-          why: 'ERR_TOKEN_REFUSED',
-          who,
-          peer: stream.peer,
-        })
-        observer.tokenRefreshRefused(observed(stream, clock), error)
-      },
-      otherAddress: (identity) => {
-        const who = auditSubject(identity)
-        audit.note({ event: 'pod.address', outcome: 'allowed', who, peer: transport.peer })
-        observer.otherAddress(identity, transport.peer)
-      },
-    }
-  }
-
-  readonly #streamObserver: StreamObserver = {
-    delivered: (stream, set) => {
-      this.#deps.observer.delivered(observed(stream, this.#deps.clock), set)
-    },
-    acknowledged: (stream, acknowledgement) => {
-      this.#deps.observer.acknowledged(observed(stream, this.#deps.clock), acknowledgement)
-    },
-    waiting: (stream, items) => {
-      this.#deps.observer.waiting(observed(stream, this.#deps.clock), items)
-    },
-    ended: (stream, reason, error) => {
-      this.streams.remove(stream)
-      this.#deps.audit.note({
-        event: 'stream.end',
-        outcome: 'done',
-        ...(isLatchkeyError(error) ? { why: error.code } : {}),
-        who: auditSubject(stream.session.identity),
-        peer: stream.peer,
-        detail: reason,
-      })
-      this.#deps.observer.ended(observed(stream, this.#deps.clock), reason, error)
-    },
-  }
-}
-
-function observed(stream: PodStream, clock: Clock): ObservedStream {
-  return {
-    identity: stream.session.identity,
-    peer: stream.peer,
-    client: stream.client,
-    references: stream.cohort.references,
-    ageMs: clock.monotonicMs() - stream.openedAtMs,
   }
 }
