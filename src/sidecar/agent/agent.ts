@@ -6,6 +6,7 @@ import { runTasks } from '../../net/run-tasks.ts'
 import type { Goodbye } from '../broker/messages.ts'
 import type { BrokerSession, SessionMessage } from '../broker/session.ts'
 import { TrustStore } from '../broker/trust.ts'
+import { hookOutcomes } from '../hooks/hook-outcomes.ts'
 import { HookRunner } from '../hooks/hook-runner.ts'
 import { Journal } from '../journal.ts'
 import { Acknowledger } from './acknowledger.ts'
@@ -13,6 +14,7 @@ import { keepConnected } from './connection.ts'
 import { Denials } from './denials.ts'
 import type { AgentEnd } from './end.ts'
 import { Entries } from './entries.ts'
+import { Freshness } from './freshness.ts'
 import { endAfterGoodbye, endAfterSet } from './once.ts'
 import type { AgentOptions } from './options.ts'
 import { PublishedFiles } from './published-files.ts'
@@ -28,15 +30,13 @@ export class Agent {
   readonly #entries: Entries
   readonly #denials: Denials
   readonly #files: PublishedFiles
-  readonly #staleness: Staleness
+  readonly #freshness: Freshness
   readonly #trust: TrustStore
   readonly #hooks: HookRunner
   readonly #acknowledger: Acknowledger
   readonly #upkeep = new Doorbell()
   readonly #over = new AbortController()
   #session: BrokerSession | undefined
-  #unavailableSince: number | undefined
-  #expired = false
   #lastError: LatchkeyError | undefined
   #end: AgentEnd = { kind: 'stopped' }
 
@@ -56,19 +56,19 @@ export class Agent {
       entries: this.#entries,
       denials: this.#denials,
     })
-    this.#staleness = new Staleness({ directory: state, clock, bootMs })
+    this.#freshness = new Freshness({
+      staleness: new Staleness({ directory: state, clock, bootMs }),
+      clock,
+      published: () => plan.entries.some((_, index) => this.#files.isInPlace(index)),
+      maxStaleMs: options.maxStaleMs,
+    })
     this.#trust = new TrustStore(state, options.readAuthorities)
     this.#hooks = new HookRunner(plan, {
       journal,
       perform: options.performHook,
       clock,
       random,
-      onOutcome: (hook, error) => {
-        const outcome = error === undefined ? 'succeeded' : 'failed'
-        metrics.count('hooks_total', `outcome="${outcome}"`)
-        if (error === undefined) log.info('hook.succeeded', { kind: hook.kind })
-        else log.warn('hook.failed', { kind: hook.kind }, error)
-      },
+      onOutcome: hookOutcomes({ log, metrics }),
       onRound: () => void this.#acknowledger.send(this.#session),
     })
     this.#acknowledger = new Acknowledger(plan, {
@@ -85,16 +85,13 @@ export class Agent {
 
   /** Whether every file of the plan is in place, and none older than the operator allows. */
   get ready(): boolean {
-    if (this.#options.onStale === 'unready' && this.#isTooStale()) return false
+    if (this.#options.onStale === 'unready' && this.#freshness.isBeyondLimit) return false
     return this.#plan.entries.every((_, index) => this.#files.isInPlace(index))
   }
 
   /** Milliseconds since everything that is published was last known to be right; 0 if nothing is. */
   get staleMs(): number {
-    if (!this.#plan.entries.some((_, index) => this.#files.isInPlace(index))) return 0
-    const since = this.#unavailableSince
-    const unavailable = since === undefined ? 0 : this.#options.clock.monotonicMs() - since
-    return Math.max(this.#staleness.ms, unavailable)
+    return this.#freshness.ms
   }
 
   /** Brings the gauges up to date, for a scrape. */
@@ -177,17 +174,21 @@ export class Agent {
       case 'secret-set': {
         const { sequence, version } = message
         this.#options.metrics.count('sets_total')
-        this.#expired = false
+        this.#freshness.renew()
         this.#entries.take(message)
         this.#settle()
-        if (this.#unavailableSince === undefined) this.#confirm(0)
+        this.#guarded(() => {
+          this.#freshness.confirmBySet()
+        })
         this.#acknowledger.begin({ sequence, version })
         await this.#acknowledger.send(session)
         await this.#endIfDecided(session)
         return
       }
       case 'heartbeat':
-        this.#confirm(message.staleMs)
+        this.#guarded(() => {
+          this.#freshness.confirm(message.staleMs)
+        })
         return
       case 'ca-bundle':
         this.#takeBundle(message.pem, session)
@@ -201,14 +202,12 @@ export class Agent {
 
   /** Makes everything as the entries say, and notes what follows from it. */
   #settle(): void {
-    const { clock } = this.#options
     const denied = this.#entries.where((it) => it.kind === 'gone' && it.reason !== 'stale')
     this.#guarded(() => {
       this.#denials.note(denied)
     })
     this.#files.settle()
-    const open = this.#entries.where(({ kind }) => kind === 'unavailable').size > 0
-    this.#unavailableSince = open ? (this.#unavailableSince ?? clock.monotonicMs()) : undefined
+    this.#freshness.note(this.#entries.where(({ kind }) => kind === 'unavailable').size > 0)
     this.#noteStart()
     this.#hooks.wake()
     this.#upkeep.ring()
@@ -228,7 +227,12 @@ export class Agent {
     const { clock, verifyEveryMs } = this.#options
     let verifyAt = clock.monotonicMs() + verifyEveryMs
     for (;;) {
-      const due = [verifyAt, this.#files.nextDue(), this.#denials.nextDue(), this.#staleAt()]
+      const due = [
+        verifyAt,
+        this.#files.nextDue(),
+        this.#denials.nextDue(),
+        this.#freshness.nextDue(),
+      ]
       const next = Math.min(...due.filter((at) => at !== undefined))
       const ms = Math.min(Math.max(next - clock.monotonicMs(), 10), 3_600_000)
       await this.#upkeep.wait({ signal, clock, ms })
@@ -245,27 +249,8 @@ export class Agent {
     }
   }
 
-  #confirm(staleMs: number): void {
-    this.#guarded(() => {
-      this.#staleness.confirm(staleMs)
-    })
-  }
-
-  #isTooStale(): boolean {
-    const { maxStaleMs } = this.#options
-    return maxStaleMs !== undefined && this.staleMs >= maxStaleMs
-  }
-
-  #staleAt(): number | undefined {
-    const { maxStaleMs, clock } = this.#options
-    if (maxStaleMs === undefined || this.#expired) return undefined
-    // While all is confirmed the limit moves on with the clock; looking once per limit is enough.
-    return clock.monotonicMs() + Math.max(maxStaleMs - this.staleMs, 0)
-  }
-
   #checkStaleness(): void {
-    if (this.#expired || !this.#isTooStale()) return
-    this.#expired = true
+    if (!this.#freshness.takePassed()) return
     const { log, onStale } = this.#options
     log.error('stale.limit', { staleMs: Math.round(this.staleMs), onStale })
     if (onStale !== 'remove') return
@@ -291,7 +276,7 @@ export class Agent {
   #disconnected(error: unknown): void {
     this.#session = undefined
     this.#acknowledger.reset()
-    this.#staleness.disconnect()
+    this.#freshness.disconnect()
     if (isLatchkeyError(error)) this.#lastError = error
   }
 
