@@ -41,6 +41,11 @@ export interface ApiServerOptions {
   readonly number?: number
   /** Appended to the command line; of a flag given twice the last counts. */
   readonly flags?: readonly string[]
+  /**
+   * The host name that it sees. API servers derive their identity, and so the name of their Lease,
+   * from it: on one machine several need several. Default: the machine's.
+   */
+  readonly hostname?: string
 }
 
 const port = 6443
@@ -98,8 +103,7 @@ export async function startApiServer(
     start: async () => {
       child = startChild(ground, {
         name,
-        command: program,
-        args: [
+        ...asHost(options.hostname, program, [
           ...apiServerFlags({
             host,
             port,
@@ -109,7 +113,7 @@ export async function startApiServer(
             encryptionConfig: options.encryptionConfig,
           }),
           ...(options.flags ?? []),
-        ],
+        ]),
       })
       await ready(child, admin)
     },
@@ -120,6 +124,19 @@ export async function startApiServer(
   }
   await server.start()
   return server
+}
+
+/** How to run `program` where the host name is another. The process stays the one that is started. */
+function asHost(
+  hostname: string | undefined,
+  program: string,
+  args: readonly string[],
+): { readonly command: string; readonly args: readonly string[] } {
+  if (hostname === undefined) return { command: program, args }
+  // Without root's rights, a user namespace gives the right to name a host of one's own.
+  const own = process.getuid?.() === 0 ? ['--uts'] : ['--uts', '--map-root-user']
+  const script = 'echo "$0" >/proc/sys/kernel/hostname && exec "$@"'
+  return { command: 'unshare', args: [...own, 'sh', '-c', script, hostname, program, ...args] }
 }
 
 async function ready(child: Child, admin: Kubernetes): Promise<void> {

@@ -9,13 +9,17 @@ import { GivenUp, until } from './until.ts'
 
 /** Where a plugin serves and what it opens. */
 export interface KmsPluginOptions {
-  readonly keyring: Keyring
+  readonly keyring: Pick<Keyring, 'dir' | 'root'>
   /** Path of the socket; its directory is made, mode 0700, when it is missing. */
   readonly socket: string
   /** `HOST:PORT` of the metrics and health endpoint. */
   readonly metrics: string
   /** Default: the checkout. A release starts in a fraction of the time. */
   readonly origin?: Origin
+  /** Name of the process, for its log; default `latchkey-kms`. */
+  readonly name?: string
+  /** Appended to the command line. */
+  readonly flags?: readonly string[]
 }
 
 /** The plugin as a unit file would run it. */
@@ -44,7 +48,7 @@ export async function startKmsPlugin(
     socket,
     start: async () => {
       child = startChild(ground, {
-        name: 'latchkey-kms',
+        name: options.name ?? 'latchkey-kms',
         command,
         args: [script, ...kmsFlags(options)],
       })
@@ -69,6 +73,7 @@ export function kmsFlags(options: KmsPluginOptions): readonly string[] {
   return [
     ...['--keyring', keyring.dir, '--root', keyring.root],
     ...['--listen', `unix://${socket}`, '--metrics', metrics],
+    ...(options.flags ?? []),
   ]
 }
 

@@ -29,6 +29,15 @@ export async function ourProgram(
 async function releaseDirectory(ground: Ground): Promise<string> {
   const made = process.env['LATCHKEY_E2E_RELEASE'] ?? ''
   if (made !== '') return made
+  // Several programs of a file start at once and share what is made.
+  const release = releases.get(ground.dir) ?? buildRelease(ground)
+  releases.set(ground.dir, release)
+  return await release
+}
+
+const releases = new Map<string, Promise<string>>()
+
+async function buildRelease(ground: Ground): Promise<string> {
   const out = join(ground.dir, 'release')
   await runOk(ground, {
     command: process.execPath,
