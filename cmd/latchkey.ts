@@ -7,6 +7,7 @@ import { deliveryCommand } from './latchkey/delivery.ts'
 import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
 import { enrollCommand } from './latchkey/enroll.ts'
+import { etcdCommand } from './latchkey/etcd.ts'
 import { explainCommand } from './latchkey/explain.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { lintCommand } from './latchkey/lint.ts'
@@ -23,6 +24,7 @@ const program: Command = new Command('latchkey')
   .helpCommand('help [command]', 'show what a command does')
   .addCommand(devCommand())
   .addCommand(keysCommand())
+  .addCommand(etcdCommand())
   .addCommand(doctorCommand())
   .addCommand(secretCommand())
   .addCommand(lintCommand())

@@ -30,10 +30,27 @@ export function processContext(): AdminContext {
 }
 
 function processTerminal(): Terminal {
+  let shown = false
+  const progress = (line: string): void => {
+    // Clears what was there, and never wraps: a wrapped line could not be replaced.
+    const fits = line.slice(0, Math.max(20, process.stderr.columns - 1))
+    process.stderr.write(`\r\u001b[K${fits}`)
+    shown = line !== ''
+  }
+  const clear = (): void => {
+    if (shown) progress('')
+  }
   return {
     interactive: process.stdin.isTTY && process.stderr.isTTY,
-    data: (line) => process.stdout.write(`${line}\n`),
-    say: (line) => process.stderr.write(`${line}\n`),
+    data: (line) => {
+      clear()
+      process.stdout.write(`${line}\n`)
+    },
+    say: (line) => {
+      clear()
+      process.stderr.write(`${line}\n`)
+    },
+    ...(process.stderr.isTTY ? { progress } : {}),
     ask: async (question) => {
       const reader = createInterface({ input: process.stdin, output: process.stderr })
       try {

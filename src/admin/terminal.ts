@@ -10,4 +10,9 @@ export interface Terminal {
   say(line: string): void
   /** Asks for a line on the terminal; called only when {@link Terminal.interactive}. */
   ask(question: string): Promise<string>
+  /**
+   * Shows a line for people that the next one replaces, as a progress bar is; `''` takes it away.
+   * Absent where nobody watches.
+   */
+  readonly progress?: (line: string) => void
 }

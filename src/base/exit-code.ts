@@ -1,7 +1,10 @@
 import { isLatchkeyError, type ErrorCode } from './errors.ts'
 
-/** Exit codes of every Latchkey program: done, failed, used wrongly, refused because it would lose data. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, wouldLoseData: 3 } as const
+/**
+ * Exit codes of every Latchkey program: done, failed, used wrongly, refused because it would lose
+ * data, and done with a finding that was to be ruled out.
+ */
+export const exitCodes = { done: 0, failed: 1, usage: 2, wouldLoseData: 3, unexpected: 4 } as const
 
 const special: Partial<Record<ErrorCode, number>> = {
   ERR_USAGE: exitCodes.usage,

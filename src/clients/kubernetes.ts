@@ -1,10 +1,11 @@
 import * as http from 'node:http'
 import * as https from 'node:https'
-import { Agent } from 'node:https'
 import { isLatchkeyError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
-import type { ClusterAccess, ClusterCredentials } from './kubernetes-access.ts'
+import type { ClusterAccess } from './kubernetes-access.ts'
 import { statusError, unavailable, type Asked } from './kubernetes-errors.ts'
+import { exchange, maxAnswerBytes, type Answer } from './kubernetes-exchange.ts'
+import { createIdentity } from './kubernetes-identity.ts'
 
 /** What is asked of the API server besides method and path. */
 export interface RequestOptions {
@@ -20,6 +21,9 @@ export interface RequestOptions {
   readonly signal: AbortSignal
 }
 
+/** What may be done at a path. */
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
 /**
  * A narrow client of the Kubernetes API: requests and streams of JSON, as one identity.
  *
@@ -34,11 +38,14 @@ export interface KubernetesClient {
    * @throws `ERR_KUBERNETES_*`: `_UNAVAILABLE` for outages, overload and deadlines, which may be
    * retried; the signal's reason when it is aborted.
    */
-  request(
-    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
-    path: string,
-    options: RequestOptions,
-  ): Promise<unknown>
+  request(method: Method, path: string, options: RequestOptions): Promise<unknown>
+  /**
+   * As {@link KubernetesClient.request}, for those who look at the answer themselves: resolves with
+   * an answer of whatever status, unread.
+   *
+   * @throws `ERR_KUBERNETES_UNAVAILABLE` when there was none; the signal's reason when it is aborted.
+   */
+  exchange(method: Method, path: string, options: RequestOptions): Promise<Answer>
   /**
    * GETs lines that go on for ever, as a watch does. Resolves when the server has accepted; the
    * lines end when it ends them, and throw as {@link KubernetesClient.request} does.
@@ -51,41 +58,35 @@ export interface KubernetesClient {
   close(): void
 }
 
-/** Largest answer that is read, in bytes. */
-const maxAnswerBytes = 64 * 1_048_576
 /** Largest line of a watch, in bytes: an object of etcd's largest size, with room. */
 const maxLineBytes = 8 * 1_048_576
-const refreshMs = 30_000
 const maxRequests = 32
+const defaultTimeoutMs = 10_000
 
-/** A client for `access`. Credentials are read again every 30 seconds and after a 401. */
+/**
+ * A client for `access`. Credentials are read again every 30 seconds and after a 401. At most
+ * `maxRequests` (default 32) requests are on the wire at a time; further ones wait.
+ */
 export function createKubernetesClient(
   access: ClusterAccess,
-  deps: { readonly clock: Pick<Clock, 'monotonicMs'> },
+  deps: { readonly clock: Pick<Clock, 'monotonicMs'>; readonly maxRequests?: number },
 ): KubernetesClient {
-  const identity = createIdentity(access, deps)
+  const identity = createIdentity(access, {
+    clock: deps.clock,
+    maxRequests: deps.maxRequests ?? maxRequests,
+  })
 
   const send = async (
     asked: Asked,
     options: RequestOptions & { readonly streaming: boolean },
   ): Promise<http.IncomingMessage> => {
     const { agents, token } = await identity.current()
-    const url = new URL(asked.path, access.server)
-    for (const [name, value] of Object.entries(options.query ?? {}))
-      url.searchParams.set(name, value)
-    const body = options.body === undefined ? undefined : JSON.stringify(options.body)
+    const { url, headers, body } = message(access.server, { asked, options, token })
     const response = await open(url, {
       method: asked.method,
       agent: options.streaming ? agents.streams : agents.requests,
       signal: options.signal,
-      headers: {
-        accept: options.accept ?? 'application/json',
-        'user-agent': 'latchkey',
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...(body === undefined
-          ? {}
-          : { 'content-type': options.contentType ?? 'application/json' }),
-      },
+      headers,
       body,
     })
     const status = response.statusCode ?? 0
@@ -102,7 +103,7 @@ export function createKubernetesClient(
     options: RequestOptions,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> => {
-    const deadline = AbortSignal.timeout(options.timeoutMs ?? 10_000)
+    const deadline = AbortSignal.timeout(options.timeoutMs ?? defaultTimeoutMs)
     try {
       return await call(AbortSignal.any([deadline, options.signal]))
     } catch (error) {
@@ -119,6 +120,29 @@ export function createKubernetesClient(
         const response = await send({ method, path }, { ...options, signal, streaming: false })
         return await readJson(response)
       }),
+    exchange: async (method, path, options) => {
+      const asked = { method, path }
+      const { agents, token } = await identity.current()
+      try {
+        const { url, headers, body } = message(access.server, { asked, options, token })
+        const answer = await exchange(url, {
+          method,
+          agent: agents.requests,
+          headers:
+            body === undefined
+              ? headers
+              : { ...headers, 'content-length': Buffer.byteLength(body) },
+          body,
+          timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
+          signal: options.signal,
+        })
+        if (answer.status === 401) identity.expire()
+        return answer
+      } catch (error) {
+        options.signal.throwIfAborted()
+        throw unavailable(asked, error)
+      }
+    },
     lines: async (path, options) => {
       const asked = { method: 'GET', path }
       // The deadline is for the beginning of the answer; after it, silence is limited by idleMs.
@@ -147,89 +171,32 @@ export function createKubernetesClient(
   }
 }
 
-interface Agents {
-  readonly requests: http.Agent
-  readonly streams: http.Agent
-}
-
-interface Identity {
-  current(): Promise<{ readonly agents: Agents; readonly token: string | undefined }>
-  /** Credentials were refused: read them again before the next request. */
-  expire(): void
-  close(): void
-}
-
-function createIdentity(
-  access: ClusterAccess,
-  deps: { readonly clock: Pick<Clock, 'monotonicMs'> },
-): Identity {
-  let agents: Agents | undefined
-  let material: string | undefined
-  let known: Promise<ClusterCredentials> | undefined
-  let readAtMs = 0
-  const read = (): Promise<ClusterCredentials> => {
-    const now = deps.clock.monotonicMs()
-    if (known === undefined || now - readAtMs > refreshMs) {
-      readAtMs = now
-      const former = known
-      // A file that cannot be read for a moment does not take a working identity away.
-      known = access.credentials().catch((error: unknown) => {
-        if (former === undefined) known = undefined
-        else return former
-        throw error
-      })
-    }
-    return known
-  }
+/** What goes over the wire. */
+function message(
+  server: URL,
+  request: {
+    readonly asked: Asked
+    readonly options: RequestOptions
+    readonly token: string | undefined
+  },
+): {
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | undefined
+} {
+  const { asked, options, token } = request
+  const url = new URL(asked.path, server)
+  for (const [name, value] of Object.entries(options.query ?? {})) url.searchParams.set(name, value)
+  const body = options.body === undefined ? undefined : JSON.stringify(options.body)
   return {
-    current: async () => {
-      const { ca, cert, key, token } = await read()
-      const now = [ca, cert, key].join('\0')
-      if (agents === undefined || material !== now) {
-        closeIdle(agents)
-        agents = createAgents(access, { ca, cert, key })
-        material = now
-      }
-      return { agents, token }
+    url,
+    headers: {
+      accept: options.accept ?? 'application/json',
+      'user-agent': 'latchkey',
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { 'content-type': options.contentType ?? 'application/json' }),
     },
-    expire: () => {
-      readAtMs = -Infinity
-    },
-    close: () => {
-      closeIdle(agents)
-    },
-  }
-}
-
-function createAgents(
-  access: ClusterAccess,
-  { ca, cert, key }: Omit<ClusterCredentials, 'token'>,
-): Agents {
-  if (access.server.protocol === 'http:') {
-    const plain = new http.Agent({ keepAlive: true, maxSockets: maxRequests })
-    return { requests: plain, streams: new http.Agent() }
-  }
-  const options: https.AgentOptions = {
-    minVersion: 'TLSv1.2',
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(access.serverName === undefined ? {} : { servername: access.serverName }),
-  }
-  return {
-    requests: new Agent({
-      ...options,
-      keepAlive: true,
-      maxSockets: maxRequests,
-      scheduling: 'lifo',
-    }),
-    streams: new Agent(options),
-  }
-}
-
-function closeIdle(agents: Agents | undefined): void {
-  for (const sockets of Object.values(agents?.requests.freeSockets ?? {})) {
-    for (const socket of sockets ?? []) socket.destroy()
+    body,
   }
 }
 

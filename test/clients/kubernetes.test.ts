@@ -1,4 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { systemClock } from '../../src/base/clock.ts'
 import { createKubernetesClient, type KubernetesClient } from '../../src/clients/kubernetes.ts'
 import type { ClusterAccess } from '../../src/clients/kubernetes-access.ts'
@@ -205,4 +207,66 @@ test('an access review asks with user, uid, groups and extra verbatim, and only 
   await t.throwsAsync(reviewAccess(client, question, signal), {
     code: 'ERR_KUBERNETES_UNAVAILABLE',
   })
+})
+
+test('an exchange resolves with an answer of any status, and how long to wait', async (t) => {
+  const { fake, client } = await open(t)
+  for (const status of [200, 404, 409, 422, 429, 500]) {
+    fake.fault = () => (status === 200 ? undefined : status)
+    const answer = await client.exchange('GET', '/version', { signal })
+    t.is(answer.status, status)
+    t.is(answer.retryAfterMs, undefined)
+    t.deepEqual(
+      JSON.parse(answer.body.toString()),
+      status === 200 ? {} : { kind: 'Status', code: status },
+    )
+  }
+  const unavailable = { code: 'ERR_KUBERNETES_UNAVAILABLE' }
+  fake.fault = () => 'hang'
+  await t.throwsAsync(client.exchange('GET', '/version', { signal, timeoutMs: 50 }), unavailable)
+  const stop = new AbortController()
+  const aborted = client.exchange('GET', '/version', { signal: stop.signal })
+  stop.abort(new RangeError('enough'))
+  await t.throwsAsync(aborted, { instanceOf: RangeError })
+  await t.throwsAsync(client.exchange('GET', '/version', { signal: stop.signal }), {
+    instanceOf: RangeError,
+  })
+  await fake.stop()
+  await t.throwsAsync(client.exchange('GET', '/version', { signal }), unavailable)
+})
+
+test('Retry-After is read in whole seconds, and what breaks off half-way is no answer', async (t) => {
+  const server = createServer((request, response) => {
+    if (request.url === '/half') {
+      response.writeHead(200, { 'content-length': '100' })
+      response.write('{')
+      setImmediate(() => response.destroy())
+      return
+    }
+    response.writeHead(429, { 'retry-after': request.url === '/soon' ? '7' : 'Wed, 21 Oct 2026' })
+    response.end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const { port } = server.address() as AddressInfo
+  const access: ClusterAccess = {
+    server: new URL(`http://127.0.0.1:${port}`),
+    serverName: undefined,
+    credentials: async () => ({
+      ca: undefined,
+      cert: undefined,
+      key: undefined,
+      token: undefined,
+    }),
+  }
+  const client = createKubernetesClient(access, { clock: systemClock })
+  t.is((await client.exchange('GET', '/soon', { signal })).retryAfterMs, 7_000)
+  t.is((await client.exchange('GET', '/date', { signal })).retryAfterMs, undefined)
+  await t.throwsAsync(client.exchange('GET', '/half', { signal }), {
+    code: 'ERR_KUBERNETES_UNAVAILABLE',
+  })
+  client.close()
 })

@@ -1,0 +1,9 @@
+import { Command } from 'commander'
+import { addEtcdMigrate } from './etcd-migrate.ts'
+
+/** `latchkey etcd …`: what API servers keep in etcd, and under which key. */
+export function etcdCommand(): Command {
+  const etcd = new Command('etcd').description('what is in etcd, and under which key')
+  addEtcdMigrate(etcd)
+  return etcd
+}
