@@ -14,6 +14,7 @@ const rooms: Record<string, readonly string[]> = {
   'src/keyring': ['src/base'],
   'src/secrets': ['src/base'],
   'src/injection': ['src/base'],
+  'src/storage': ['src/base'],
   // adapters: one file per outside system, each filling one port
   'src/keyring/stores': ['src/base', 'src/clients', 'src/keyring'],
   'src/keyring/roots': ['src/base', 'src/clients', 'src/keyring'],
@@ -32,6 +33,7 @@ const rooms: Record<string, readonly string[]> = {
     'src/keyring',
     'src/secrets',
     'src/injection',
+    'src/storage',
   ],
 }
 

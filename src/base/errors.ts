@@ -44,6 +44,12 @@ export type ErrorCode =
   | 'ERR_PLAINTEXT_SIZE'
   // backup
   | 'ERR_BACKUP_PASSPHRASE'
+  // etcd snapshots, and what API servers keep in etcd
+  | 'ERR_SNAPSHOT_INVALID'
+  | 'ERR_SNAPSHOT_CHECKSUM'
+  | 'ERR_STORED_KEY_MISSING'
+  | 'ERR_STORED_MALFORMED'
+  | 'ERR_UNEXPECTED'
   // sockets
   | 'ERR_SOCKET_PATH'
   | 'ERR_SOCKET_UNSAFE'

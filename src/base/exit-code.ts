@@ -13,6 +13,7 @@ const special: Partial<Record<ErrorCode, number>> = {
   ERR_SECRET_KEY: exitCodes.usage,
   ERR_WOULD_LOSE_DATA: exitCodes.wouldLoseData,
   ERR_KEYRING_EXISTS: exitCodes.wouldLoseData,
+  ERR_UNEXPECTED: exitCodes.unexpected,
 }
 
 /** The exit code for a program that ends with `error`. */

@@ -2,8 +2,8 @@ import test from 'ava'
 import { LatchkeyError } from '../../src/base/errors.ts'
 import { exitCodeOf, exitCodes } from '../../src/base/exit-code.ts'
 
-test('exit codes are 0 done, 1 failed, 2 used wrongly, 3 refused', (t) => {
-  t.deepEqual(exitCodes, { done: 0, failed: 1, usage: 2, wouldLoseData: 3 })
+test('exit codes are 0 done, 1 failed, 2 used wrongly, 3 refused, 4 found', (t) => {
+  t.deepEqual(exitCodes, { done: 0, failed: 1, usage: 2, wouldLoseData: 3, unexpected: 4 })
 })
 
 for (const [code, exit] of [
@@ -11,6 +11,7 @@ for (const [code, exit] of [
   ['ERR_CONFIG_INVALID', 2],
   ['ERR_WOULD_LOSE_DATA', 3],
   ['ERR_KEYRING_EXISTS', 3],
+  ['ERR_UNEXPECTED', 4],
   ['ERR_IO', 1],
   ['ERR_KEYRING_EDITED', 1],
 ] as const) {

@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import { rename, writeFile } from 'node:fs/promises'
 import { stringify } from 'yaml'
 
 /** One entry of a `providers` list, as the API server's documentation writes it. */
 export type Provider =
   | { readonly identity: Readonly<Record<string, never>> }
-  | { readonly secretbox: { readonly keys: readonly { name: string; secret: string }[] } }
+  | { readonly secretbox: LocalKeys }
+  | { readonly aesgcm: LocalKeys }
+  | { readonly aescbc: LocalKeys }
   | {
       readonly kms: {
         readonly apiVersion: 'v1' | 'v2'
@@ -13,6 +16,11 @@ export type Provider =
         readonly timeout?: string
       }
     }
+
+/** Keys that stand in the configuration itself. */
+export interface LocalKeys {
+  readonly keys: readonly { readonly name: string; readonly secret: string }[]
+}
 
 /** Resources, and the providers for them: the first writes, all read. */
 export interface EncryptionRule {
@@ -26,6 +34,22 @@ export const identityProvider: Provider = { identity: {} }
 /** Our plugin behind `socket`. The name is part of what is stored and never changes. */
 export function kmsProvider(socket: string, name = 'latchkey'): Provider {
   return { kms: { apiVersion: 'v2', name, endpoint: `unix://${socket}`, timeout: '3s' } }
+}
+
+/** A provider with one random key of its own in the configuration. */
+export function localProvider(
+  kind: 'secretbox' | 'aesgcm' | 'aescbc',
+  options: { readonly name?: string; readonly keyBytes?: 16 | 24 | 32 } = {},
+): Provider {
+  const { name = `${kind}-key`, keyBytes = 32 } = options
+  const keys = [{ name, secret: randomBytes(keyBytes).toString('base64') }]
+  // A computed name alone would widen the type to any key.
+  return { [kind]: { keys } } as unknown as Provider
+}
+
+/** Our plugin under KMS v1, which API servers take with `--feature-gates=KMSv1=true`. */
+export function kmsV1Provider(socket: string, name = 'latchkey-v1'): Provider {
+  return { kms: { apiVersion: 'v1', name, endpoint: `unix://${socket}`, timeout: '3s' } }
 }
 
 /** Writes an EncryptionConfiguration so that a reader sees the old file or the new one. */

@@ -180,6 +180,16 @@ export const tools = {
     firstBuild: '6 to 20 minutes on two cores',
     fromAssets: false,
   },
+  transformer: {
+    module: 'transformer',
+    package: '.',
+    executable: 'transformer',
+    title: "the API server's own transformers",
+    ldflags: '-s -w',
+    go: '1.26',
+    firstBuild: 'about 2 minutes on two cores',
+    fromAssets: false,
+  },
   'kms-plugin': {
     module: 'kms-plugin',
     package: '.',

@@ -1,0 +1,212 @@
+import { LatchkeyError, type ErrorCode } from '../base/errors.ts'
+import { judge, type Expectation, type Unexpected } from './expectation.ts'
+import type { RecordSource, SourceFacts, StoredRecord } from './record.ts'
+import { defaultPrefix, parseEtcdKey, type StoredName } from './resource.ts'
+import { readStoredValue, type StoredValue, type UndecodableReason } from './stored-value.ts'
+import { Tally, type ScanRow } from './tally.ts'
+
+/** Objects that are not as expected, counted. */
+export interface UnexpectedRow extends ScanRow {
+  readonly why: Unexpected
+}
+
+/** Objects that are none. */
+export interface UndecodableRow extends ScanRow {
+  readonly reason: UndecodableReason
+}
+
+/** Objects that did not decrypt. */
+export interface FailureRow extends ScanRow {
+  readonly cause: ErrorCode
+}
+
+/** What a scan found. Field names are an interface: `latchkey etcd scan -o json` prints it. */
+export interface ScanReport {
+  /** Every object, by resource and by how it is stored; without those that are exempt or undecodable. */
+  readonly resources: readonly ScanRow[]
+  /** What superseded revisions hold, counted in revisions; `null` when the source has none to show. */
+  readonly history: readonly ScanRow[] | null
+  /** Keys that API servers never encrypt. */
+  readonly exempt: readonly ScanRow[]
+  readonly undecodable: readonly UndecodableRow[]
+  /** Keys outside the prefix, or of no form that an API server uses. */
+  readonly outside: { readonly objects: number; readonly bytes: number }
+  readonly unexpected: readonly UnexpectedRow[]
+  /** With keys at hand: how many encrypted objects decrypted, and which did not. */
+  readonly proof: { readonly decrypted: number; readonly failures: readonly FailureRow[] } | null
+  readonly sources: readonly SourceFacts[]
+}
+
+/** One object that is not as expected. */
+export interface UnexpectedObject extends StoredName {
+  readonly key: string
+  readonly provider: string
+  readonly keyId?: string
+  readonly modRevision: number
+  /** Bytes of the value. */
+  readonly bytes: number
+  readonly why: Unexpected
+}
+
+/** Options of {@link scan}. */
+export interface ScanOptions {
+  /** The API servers' `--etcd-prefix`. Default `/registry`. */
+  readonly prefix?: string
+  /** Only these, as an EncryptionConfiguration names them. Default: all. */
+  readonly resources?: ReadonlySet<string>
+  readonly expect?: Expectation
+  /** Whether superseded revisions must be as expected, too. */
+  readonly judgeHistory?: boolean
+  /** Called with each object that is not as expected, and awaited, so that nothing piles up. */
+  readonly onUnexpected?: (object: UnexpectedObject) => void | Promise<void>
+  /** Decrypts an object, keeps nothing, and returns the code of what went wrong. */
+  readonly prove?: (key: string, value: StoredValue) => ErrorCode | undefined
+  /** Called after each batch with the totals so far. */
+  readonly onProgress?: (records: number, bytes: number) => void
+  readonly signal: AbortSignal
+}
+
+/**
+ * Reads all of `sources` once and says what is stored how. Memory does not depend on the number or
+ * size of the objects.
+ *
+ * @throws what a source throws; `ERR_LIMIT`; `ERR_ABORTED` after the signal; what a callback throws.
+ */
+export async function scan(
+  sources: readonly RecordSource[],
+  options: ScanOptions,
+): Promise<ScanReport> {
+  const scanning = new Scanning(options)
+  for (const source of sources) {
+    for await (const batch of source.batches(options.signal)) {
+      for (const record of batch) await scanning.record(record)
+      scanning.progress()
+      if (options.signal.aborted) {
+        throw new LatchkeyError('ERR_ABORTED', 'the scan was interrupted')
+      }
+    }
+  }
+  return scanning.report(sources.map(({ facts }) => facts))
+}
+
+interface Label {
+  readonly resource: string
+  readonly provider: string
+  readonly keyId?: string
+}
+
+class Scanning {
+  readonly #options: ScanOptions
+  readonly #resources = new Tally<Label>()
+  readonly #history = new Tally<Label>()
+  readonly #exempt = new Tally<Label>()
+  readonly #undecodable = new Tally<Label & { readonly reason: UndecodableReason }>()
+  readonly #unexpected = new Tally<Label & { readonly why: Unexpected }>()
+  readonly #failures = new Tally<Label & { readonly cause: ErrorCode }>()
+  readonly #outside = { objects: 0, bytes: 0 }
+  #decrypted = 0
+  #records = 0
+  #bytes = 0
+
+  constructor(options: ScanOptions) {
+    this.#options = options
+  }
+
+  progress(): void {
+    this.#options.onProgress?.(this.#records, this.#bytes)
+  }
+
+  async record(record: StoredRecord): Promise<void> {
+    const bytes = record.value.byteLength
+    this.#records += 1
+    this.#bytes += bytes
+    const name = parseEtcdKey(record.key, this.#options.prefix ?? defaultPrefix)
+    if (name === undefined) {
+      if (record.state === 'superseded') return
+      this.#outside.objects += 1
+      this.#outside.bytes += bytes
+      return
+    }
+    const { resources, judgeHistory = false } = this.#options
+    if (resources !== undefined && !resources.has(name.resource)) return
+    const value = readStoredValue(record.value)
+    const label = labelOf(name, value)
+    if (record.state === 'superseded') {
+      this.#history.add(label, bytes)
+      if (!judgeHistory) return
+    } else {
+      this.#count(name, value, { label, bytes })
+      this.#prove(record.key, value, { label, bytes })
+    }
+    await this.#judge(record, name, { value, label })
+  }
+
+  report(sources: readonly SourceFacts[]): ScanReport {
+    const { prove } = this.#options
+    return {
+      resources: this.#resources.rows(),
+      history: sources.some(({ hasHistory }) => hasHistory) ? this.#history.rows() : null,
+      exempt: this.#exempt.rows(),
+      undecodable: this.#undecodable.rows(),
+      outside: { ...this.#outside },
+      unexpected: this.#unexpected.rows(),
+      proof:
+        prove === undefined
+          ? null
+          : { decrypted: this.#decrypted, failures: this.#failures.rows() },
+      sources,
+    }
+  }
+
+  #count(name: StoredName, value: StoredValue, found: { label: Label; bytes: number }): void {
+    if (name.exempt) this.#exempt.add(found.label, found.bytes)
+    else if (value.kind === 'undecodable') {
+      this.#undecodable.add({ ...found.label, reason: value.reason }, found.bytes)
+    } else this.#resources.add(found.label, found.bytes)
+  }
+
+  #prove(key: string, value: StoredValue, found: { label: Label; bytes: number }): void {
+    const { prove } = this.#options
+    if (prove === undefined || value.kind === 'identity' || value.kind === 'undecodable') return
+    const cause = prove(key, value)
+    if (cause === undefined) this.#decrypted += 1
+    else this.#failures.add({ ...found.label, cause }, found.bytes)
+  }
+
+  async #judge(
+    record: StoredRecord,
+    name: StoredName,
+    { value, label }: { readonly value: StoredValue; readonly label: Label },
+  ): Promise<void> {
+    const { expect, onUnexpected } = this.#options
+    const why = expect === undefined ? undefined : judge(name, value, expect)
+    if (why === undefined) return
+    const bytes = record.value.byteLength
+    this.#unexpected.add({ ...label, why }, bytes)
+    const { key, modRevision } = record
+    await onUnexpected?.({ ...name, ...label, key, modRevision, bytes, why })
+  }
+}
+
+function labelOf({ resource }: StoredName, value: StoredValue): Label {
+  const { provider } = value
+  const keyId = value.kind === 'kms-v2' || value.kind === 'kms-v1' ? value.keyId : undefined
+  return keyId === undefined ? { resource, provider } : { resource, provider, keyId }
+}
+
+/** How many objects need each key id; with `history`, superseded revisions are counted as well. */
+export function keysInUse(
+  report: ScanReport,
+  options: { readonly history: boolean },
+): ReadonlyMap<string, number> {
+  const used = new Map<string, number>()
+  const rows = [
+    ...report.resources,
+    ...report.exempt,
+    ...(options.history ? (report.history ?? []) : []),
+  ]
+  for (const { keyId, objects } of rows) {
+    if (keyId !== undefined) used.set(keyId, (used.get(keyId) ?? 0) + objects)
+  }
+  return used
+}
