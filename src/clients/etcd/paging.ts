@@ -1,0 +1,69 @@
+import { readRange, rangeRequest } from './codec.ts'
+import type { CallLimits, EtcdConnections } from './connections.ts'
+import { isLatchkeyError } from '../../base/errors.ts'
+import type { EtcdEntry, EtcdKey, RangeQuery } from './messages.ts'
+
+/** What is read page by page. */
+export interface PagesQuery extends Omit<RangeQuery, 'limit' | 'countOnly'> {
+  /** Aim for the bytes of one page. Default 4 MiB. */
+  readonly pageBytes?: number
+  /** Milliseconds for each page. Default 30,000. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** Some entries of a range. */
+export interface EtcdPage {
+  readonly entries: readonly EtcdEntry[]
+  /** The one revision that all pages show. */
+  readonly revision: number
+  /** Entries in the whole range. */
+  readonly total: number
+}
+
+const defaultPageBytes = 4 << 20
+const firstLimit = 50
+const largestLimit = 2_000
+
+/**
+ * A range of any length, in order of keys and as it was at one revision. Only one page is in memory:
+ * its number of entries follows the size of those before.
+ *
+ * @throws `ERR_ETCD_COMPACTED` when the revision is compacted away meanwhile, and as every read.
+ */
+export async function* readPages(
+  connections: EtcdConnections,
+  key: EtcdKey,
+  query: PagesQuery,
+): AsyncGenerator<EtcdPage> {
+  const limits: CallLimits = {
+    kind: 'read',
+    timeoutMs: query.timeoutMs ?? 30_000,
+    signal: query.signal,
+  }
+  const aim = query.pageBytes ?? defaultPageBytes
+  let { revision = 0 } = query
+  let [from, limit]: [EtcdKey, number] = [key, firstLimit]
+  let total: number | undefined
+  for (;;) {
+    const request = rangeRequest(from, { ...query, limit, revision }).encode()
+    let answer: Buffer
+    try {
+      answer = await connections.unary('KV/Range', request, limits)
+    } catch (error) {
+      // Larger than this client takes in one answer: ask for less.
+      if (limit === 1 || !isLatchkeyError(error, 'ERR_ETCD_TOO_LARGE')) throw error
+      limit = Math.max(1, Math.floor(limit / 8))
+      continue
+    }
+    const page = readRange(answer)
+    if (revision === 0) revision = page.revision
+    total ??= page.count
+    yield { entries: page.entries, revision, total }
+    if (!page.more || page.entries.length === 0) return
+    const mean = Math.max(1, answer.byteLength / page.entries.length)
+    limit = Math.min(largestLimit, 2 * limit, Math.max(1, Math.floor(aim / mean)))
+    // The next key that there can be.
+    from = Buffer.concat([page.lastKey, Buffer.of(0)])
+  }
+}
