@@ -12,6 +12,7 @@ import { explainCommand } from './latchkey/explain.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { lintCommand } from './latchkey/lint.ts'
 import { keepOutOfCore } from './keep-out-of-core.ts'
+import { rbacCommand } from './latchkey/rbac.ts'
 import { secretCommand } from './latchkey/secret.ts'
 import { reportError } from './report-error.ts'
 import { version } from './version.ts'
@@ -32,6 +33,7 @@ const program: Command = new Command('latchkey')
   .addCommand(enrollCommand())
   .addCommand(deliveryCommand())
   .addCommand(auditCommand())
+  .addCommand(rbacCommand())
   .addCommand(completionCommand(() => program))
 
 /** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */

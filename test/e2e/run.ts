@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { binary } from './support/binaries.ts'
 import { leftBehind } from './support/left-behind.ts'
+import { findPromtool } from './support/promtool.ts'
 import type { ToolName } from './support/tools.ts'
 
 // npm run test:e2e [-- arguments for ava]: builds the real servers, runs every end-to-end test
@@ -17,6 +18,8 @@ const needed: readonly ToolName[] = ['etcd', 'kube-apiserver', 'kubectl']
 const extraPrograms: Readonly<Record<string, readonly ToolName[]>> = {
   'older-*': ['older-kube-apiserver'],
   '*guide*': ['etcdctl', 'kubeadm'],
+  'chart*': ['helm'],
+  'gatekeeper*': ['gator'],
 }
 const root = join(import.meta.dirname, '..', '..')
 const run = randomUUID()
@@ -61,6 +64,9 @@ async function extras(): Promise<void> {
       if ((process.env['KUBEBUILDER_ASSETS'] ?? '') === '') throw error
       leaveOut(files, `tests with ${names.join(' and ')}, as Go is missing`)
     }
+  }
+  if ((await findPromtool()) === undefined) {
+    leaveOut('rules*', 'tests with promtool, as it is neither on PATH nor to be had by apt-get')
   }
   if (process.getuid?.() !== 0)
     leaveOut('as-root-*', 'tests that boot systemd, as you are not root')

@@ -1,11 +1,10 @@
-import { createReadStream } from 'node:fs'
 import { resolve } from 'node:path'
-import { LatchkeyError, systemCode } from '../../base/errors.ts'
-import { diskError } from '../../clients/disk.ts'
+import { LatchkeyError } from '../../base/errors.ts'
 import { isAuditHead, maxLineBytes, type AuditHead } from '../../observe/audit-record.ts'
 import { createAuditVerifier, type AuditReport } from '../../observe/audit-verify.ts'
 import type { AdminContext } from '../context.ts'
 import { print, type OutputFormat } from '../output.ts'
+import { readLines } from './lines.ts'
 
 /** Flags of `latchkey audit verify`. */
 export interface AuditVerifyFlags {
@@ -31,7 +30,8 @@ export async function auditVerify(
   const heads = flags.heads === undefined ? [] : await readHeads(resolve(context.cwd, flags.heads))
   const verifier = createAuditVerifier({ keys: flags.key, heads })
   for (const file of flags.files) {
-    for await (const line of readLines(resolve(context.cwd, file))) verifier.line(line)
+    for await (const line of readLines(resolve(context.cwd, file), maxLineBytes))
+      verifier.line(line)
   }
   const report = verifier.finish()
   await print(context.terminal, {
@@ -71,7 +71,7 @@ function rowsOf(report: AuditReport): readonly (readonly string[])[] {
 
 async function readHeads(path: string): Promise<readonly AuditHead[]> {
   const heads: AuditHead[] = []
-  for await (const line of readLines(path)) {
+  for await (const line of readLines(path, maxLineBytes)) {
     const head = parseHead(Buffer.from(line).toString('utf8'))
     if (head === undefined) {
       throw new LatchkeyError('ERR_USAGE', `${path} holds a line that is no head`, {
@@ -90,27 +90,4 @@ function parseHead(text: string): AuditHead | undefined {
   } catch {
     return undefined
   }
-}
-
-/** Lines without their line feeds; the last one may have had none. A line too long comes cut. */
-async function* readLines(path: string): AsyncGenerator<Uint8Array> {
-  let rest = Buffer.alloc(0)
-  try {
-    for await (const chunk of createReadStream(path)) {
-      rest = Buffer.concat([rest, chunk as Buffer])
-      let begin = 0
-      for (let end = rest.indexOf(0x0a); end !== -1; end = rest.indexOf(0x0a, begin)) {
-        yield rest.subarray(begin, end)
-        begin = end + 1
-      }
-      rest = rest.subarray(begin)
-      if (rest.byteLength > maxLineBytes) rest = rest.subarray(0, maxLineBytes + 1)
-    }
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') {
-      throw new LatchkeyError('ERR_USAGE', `there is no file ${path}`)
-    }
-    throw diskError(error, path)
-  }
-  if (rest.byteLength > 0) yield rest
 }

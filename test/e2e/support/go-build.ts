@@ -48,7 +48,7 @@ export async function buildWithGo(tool: Tool): Promise<string> {
 }
 
 /** Where built tools are kept: outside the checkout, so that they survive a fresh clone. */
-function cacheDirectory(): string {
+export function cacheDirectory(): string {
   const base = process.env['XDG_CACHE_HOME'] ?? ''
   return join(base === '' ? join(homedir(), '.cache') : base, 'latchkey', 'tools')
 }
