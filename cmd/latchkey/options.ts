@@ -25,6 +25,17 @@ export function withKeyring(command: Command): Command {
   )
 }
 
+/** Adds the options that say where a running etcd is. */
+export function withEtcd(command: Command): Command {
+  return command
+    .addOption(
+      repeatable('--etcd <url,…>', 'an etcd: the URLs of its members; again for another etcd'),
+    )
+    .option('--etcd-ca <file>', "authorities of the members' certificates, PEM")
+    .option('--etcd-cert <file>', "the client's certificate, PEM")
+    .option('--etcd-key <file>', "the client's private key, PEM")
+}
+
 /** Adds `--config`: a YAML file whose keys are the command's long option names. */
 export function withConfig(command: Command): Command {
   return command.option('--config <file>', 'YAML file with any of these options; flags win over it')
@@ -85,7 +96,8 @@ function configValue(option: Option, value: unknown, path: string): unknown {
     throw wrong('a text or a list of texts')
   }
   if (option.isBoolean()) {
-    if (typeof value === 'boolean') return value
+    // `--no-…` sets to false what the rest of its name says, and `no-…: true` must do the same.
+    if (typeof value === 'boolean') return option.negate ? !value : value
     throw wrong('true or false')
   }
   if (typeof value === 'string' || typeof value === 'number') return String(value)

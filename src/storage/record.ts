@@ -19,14 +19,17 @@ export interface SourceFacts {
   readonly compactedRevision?: number
   /** Whether superseded revisions are among the records. */
   readonly hasHistory: boolean
+  /** Of a file: whether it carries its SHA-256, which was then verified. */
+  readonly checksum?: 'verified' | 'missing'
 }
 
-/** PORT. An etcd that can be read once, record by record, in bounded memory. */
+/** PORT. An etcd that can be read record by record, in bounded memory. */
 export interface RecordSource {
-  /** Complete once {@link RecordSource.batches} has ended. */
+  /** What was read last; complete once {@link RecordSource.batches} has ended. */
   readonly facts: SourceFacts
   /**
-   * All records, each key's current one exactly once, in any order.
+   * All records, each key's current one exactly once, in any order. May be called again after its
+   * end, and then reads again.
    *
    * @throws what is wrong with the source; `ERR_ABORTED` after the signal.
    */

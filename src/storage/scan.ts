@@ -89,6 +89,29 @@ export async function scan(
   return scanning.report(sources.map(({ facts }) => facts))
 }
 
+/**
+ * The objects that are not as expected, one by one as they are read; for whoever acts on each.
+ *
+ * @throws as {@link scan}.
+ */
+export async function* findUnexpected(
+  sources: readonly RecordSource[],
+  options: Omit<ScanOptions, 'onUnexpected'>,
+): AsyncGenerator<UnexpectedObject> {
+  const found: UnexpectedObject[] = []
+  const onUnexpected = (object: UnexpectedObject): void => {
+    found.push(object)
+  }
+  const scanning = new Scanning({ ...options, onUnexpected })
+  for (const source of sources) {
+    for await (const batch of source.batches(options.signal)) {
+      for (const record of batch) await scanning.record(record)
+      yield* found.splice(0)
+      scanning.progress()
+    }
+  }
+}
+
 interface Label {
   readonly resource: string
   readonly provider: string

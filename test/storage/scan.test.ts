@@ -2,7 +2,13 @@ import test from 'ava'
 import { parse } from 'yaml'
 import { parseEncryptionConfig } from '../../src/storage/encryption-config.ts'
 import type { RecordSource, StoredRecord } from '../../src/storage/record.ts'
-import { keysInUse, scan, type ScanOptions, type UnexpectedObject } from '../../src/storage/scan.ts'
+import {
+  findUnexpected,
+  keysInUse,
+  scan,
+  type ScanOptions,
+  type UnexpectedObject,
+} from '../../src/storage/scan.ts'
 import { etcdVectors } from '../support/etcd-vectors.ts'
 
 const { objects, keyIds } = await etcdVectors()
@@ -212,4 +218,27 @@ test('it ends on its signal, and awaits whoever takes the unexpected', async (t)
     },
   })
   await t.throwsAsync(scanning, { code: 'ERR_ABORTED' })
+})
+
+test('the unexpected come one by one as they are read', async (t) => {
+  let read = 0
+  const records = [record('identity', 'secrets', 'a'), record('identity', 'secrets', 'b')]
+  const base = source(records)
+  const counted: RecordSource = {
+    facts: base.facts,
+    async *batches(aborted) {
+      for await (const batch of base.batches(aborted)) {
+        read += 1
+        yield batch
+      }
+    },
+  }
+  const seen: string[] = []
+  for await (const { name } of findUnexpected([counted], {
+    expect: { noPlaintext: true },
+    signal,
+  })) {
+    seen.push(`${name} ${read}`)
+  }
+  t.deepEqual(seen, ['a 1', 'b 2'])
 })
