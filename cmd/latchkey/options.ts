@@ -95,7 +95,7 @@ function configValue(option: Option, value: unknown, path: string): unknown {
     if (Array.isArray(list) && list.every((entry) => typeof entry === 'string')) return list
     throw wrong('a text or a list of texts')
   }
-  if (option.isBoolean()) {
+  if (option.isBoolean() || option.negate) {
     // `--no-…` sets to false what the rest of its name says, and `no-…: true` must do the same.
     if (typeof value === 'boolean') return option.negate ? !value : value
     throw wrong('true or false')
