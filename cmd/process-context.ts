@@ -4,7 +4,7 @@ import type { Terminal } from '../src/admin/terminal.ts'
 import { createRandomPool } from '../src/base/random.ts'
 import { systemDisk } from '../src/clients/disk.ts'
 import { openRoot } from '../src/keyring/roots/open.ts'
-import { openStore } from '../src/keyring/stores/open.ts'
+import { openAnnex, openStore } from '../src/keyring/stores/open.ts'
 
 /** The user this process runs as; on systems without users, 0. */
 export const processUid = process.getuid?.() ?? 0
@@ -25,6 +25,7 @@ export function processContext(): AdminContext {
     terminal: processTerminal(),
     now: () => Date.now(),
     openStore: (name) => openStore(name, adapters),
+    openAnnex: (name) => openAnnex(name, adapters),
     openRoot: (spec, options) => openRoot(spec, adapters, options),
   }
 }

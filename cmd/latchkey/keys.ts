@@ -7,6 +7,7 @@ import type { InitFlags } from '../../src/admin/keys/init.ts'
 import type { RewrapFlags } from '../../src/admin/keys/rewrap.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
 import { processContext } from '../process-context.ts'
+import { addKeysRotate } from './keys-rotate.ts'
 import { repeatable, settle, withKeyring } from './options.ts'
 
 const keyringAndRoot = ['keyring', 'root'] as const
@@ -15,6 +16,7 @@ const keyringAndRoot = ['keyring', 'root'] as const
 export function keysCommand(): Command {
   const keys = new Command('keys').description('master keys: create, rotate, back up, restore')
   addSafeCommands(keys)
+  addKeysRotate(keys)
   addRemovals(keys)
   addCopies(keys)
   return keys

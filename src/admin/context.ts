@@ -1,6 +1,7 @@
 import type { RandomBytes } from '../base/random.ts'
 import type { Disk } from '../clients/disk.ts'
 import type { RootKey } from '../keyring/root.ts'
+import type { Annex } from '../keyring/annex.ts'
 import type { KeyringStore } from '../keyring/store.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -16,6 +17,8 @@ export interface AdminContext {
   /** Base of relative paths. */
   readonly cwd: string
   readonly openStore: (name: string) => Promise<KeyringStore>
+  /** What stands beside the keyring of that name. */
+  readonly openAnnex: (name: string) => Promise<Annex>
   readonly openRoot: (spec: string, options?: { readonly create?: boolean }) => Promise<RootKey>
 }
 

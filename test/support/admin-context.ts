@@ -6,7 +6,7 @@ import type { AdminContext } from '../../src/admin/context.ts'
 import { createRandomPool } from '../../src/base/random.ts'
 import { systemDisk } from '../../src/clients/disk.ts'
 import { openRoot } from '../../src/keyring/roots/open.ts'
-import { openStore } from '../../src/keyring/stores/open.ts'
+import { openAnnex, openStore } from '../../src/keyring/stores/open.ts'
 
 /** A context whose terminal records, in a directory of its own that goes with the test. */
 export interface RecordedContext extends AdminContext {
@@ -43,6 +43,7 @@ export async function recordedContext(
     },
     now: options.nowMs ?? (() => Date.now()),
     openStore: (name) => openStore(name, adapters),
+    openAnnex: (name) => openAnnex(name, adapters),
     openRoot: (spec, rootOptions) => openRoot(spec, adapters, rootOptions),
     data,
     said,

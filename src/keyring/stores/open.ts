@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { LatchkeyError } from '../../base/errors.ts'
 import type { RandomBytes } from '../../base/random.ts'
 import type { Disk } from '../../clients/disk.ts'
+import type { Annex } from '../annex.ts'
 import type { KeyringStore } from '../store.ts'
 
 /** What stores need from the process that opens them. */
@@ -30,4 +31,12 @@ export async function openStore(name: string, deps: StoreDeps): Promise<KeyringS
   }
   const { fileStore } = await import('./file.ts')
   return fileStore(resolve(deps.cwd, name), deps)
+}
+
+/** Opens what stands beside the keyring that `--keyring` names. Throws as {@link openStore}. */
+export async function openAnnex(name: string, deps: StoreDeps): Promise<Annex> {
+  // Refuses what is no name of a keyring.
+  await openStore(name, deps)
+  const { fileAnnex } = await import('./annex-file.ts')
+  return fileAnnex(resolve(deps.cwd, name), deps)
 }

@@ -67,7 +67,7 @@ export function etcdPlace(etcd: Etcd): KeyringPlace {
   return {
     keyring: `etcd:https://${hosts.join(',')}/latchkey`,
     flags: ['--etcd-ca', ca, '--etcd-cert', cert, '--etcd-key', key],
-    nodeFlags: ({ name, dir }) => ['--node', name, '--local-copy', join(dir, 'keyring')],
+    nodeFlags: ({ name, dir }) => ['--node-name', name, '--local-copy', join(dir, 'keyring')],
   }
 }
 

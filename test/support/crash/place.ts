@@ -3,7 +3,7 @@ import type { AdminContext } from '../../../src/admin/context.ts'
 import { createRandomPool } from '../../../src/base/random.ts'
 import type { Disk } from '../../../src/clients/disk.ts'
 import { openRoot } from '../../../src/keyring/roots/open.ts'
-import { openStore } from '../../../src/keyring/stores/open.ts'
+import { openAnnex, openStore } from '../../../src/keyring/stores/open.ts'
 import { cheapPassphraseRoot } from '../keyrings.ts'
 
 /** A context for the keys commands in directory `cwd`, on `disk`; passphrases cost next to nothing. */
@@ -28,6 +28,7 @@ export function contextIn(cwd: string, disk: Disk): AdminContext & { readonly da
       ask: () => Promise.reject(new Error('nobody is there')),
     },
     openStore: (name) => openStore(name, adapters),
+    openAnnex: (name) => openAnnex(name, adapters),
     openRoot: async (spec, options) =>
       spec.startsWith('passphrase:')
         ? cheapPassphraseRoot(await fs.readFile(`${cwd}/${spec.slice(11)}`, 'utf8'))

@@ -1,0 +1,124 @@
+import type { Command } from 'commander'
+import { hostname } from 'node:os'
+import { parseOutputFormat } from '../../src/admin/output.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { LatchkeyError } from '../../src/base/errors.ts'
+import { processContext } from '../process-context.ts'
+import { repeatable, settle, withKeyring } from './options.ts'
+
+interface Options {
+  readonly keyring: string
+  readonly root: readonly string[]
+  readonly kubeconfig: string
+  readonly server: readonly string[]
+  readonly listen?: string
+  readonly etcd: readonly string[]
+  readonly etcdCa?: string
+  readonly etcdCert?: string
+  readonly etcdKey?: string
+  readonly prefix: string
+  readonly canaryNamespace: string
+  readonly acceptStuck: readonly string[]
+  readonly timeout: string
+  readonly requestTimeout: string
+  readonly rate?: string
+  readonly dryRun: boolean
+  readonly yes: boolean
+  readonly abort: boolean
+  readonly output: string
+}
+
+/** Adds `latchkey keys rotate`. */
+export function addKeysRotate(keys: Command): void {
+  withKeyring(keys.command('rotate'))
+    .description(
+      'rotate the master key: stage, wait for every member, activate, prove every API server, rewrite, scan etcd, retire; interrupted, it goes on when repeated; exits with 3 when going on could lose data',
+    )
+    .option('--kubeconfig <file>', 'of an administrator')
+    .addOption(repeatable('--server <url>', 'an API server that its Lease does not lead to'))
+    .option('--listen <socket>', "the plugin's socket, for a keyring in a directory")
+    .addOption(repeatable('--etcd <url>', "the API servers' etcd: https://HOST:PORT[,HOST:PORT…]"))
+    .option('--etcd-ca <file>', 'certificate authority of etcd')
+    .option('--etcd-cert <file>', 'client certificate for etcd')
+    .option('--etcd-key <file>', 'its key')
+    .option('--prefix <prefix>', "the API servers' --etcd-prefix", '/registry')
+    .option('--canary-namespace <namespace>', 'where canaries are written', 'kube-system')
+    .addOption(
+      repeatable(
+        '--accept-stuck <object>',
+        'one that cannot be rewritten and may keep its key, as it is listed: secrets/shop/db',
+      ),
+    )
+    .option('--timeout <seconds>', 'how long to wait for members, and for API servers', '600')
+    .option('--request-timeout <seconds>', "the API servers' --request-timeout", '60')
+    .option('--rate <count>', 'most objects a second; default: as many as the API server likes')
+    .option('--dry-run', 'look, say what would be done, and change nothing', false)
+    .option('--abort', 'give up a rotation that has not activated its key', false)
+    .option('--yes', 'do not ask', false)
+    .option('-o, --output <format>', 'table, or json: events, one a line', 'table')
+    .action(async (_options, command: Command) => {
+      const options = await settle<Options>(command, ['keyring', 'root', 'kubeconfig', 'etcd'])
+      const { keysRotate } = await import('../../src/admin/keys/rotate/command.ts')
+      const { openEtcdClusters } = await import('../../src/clients/etcd/open.ts')
+      const { parseEtcdFlags } = await import('../../src/clients/etcd/flags.ts')
+      const { readKubeconfig } = await import('../../src/clients/kubeconfig.ts')
+      const { parseSocketUrl } = await import('../../src/net/socket-path.ts')
+      const context = processContext()
+      const access = await readKubeconfig(options.kubeconfig)
+      const stop = new AbortController()
+      const interrupted = (): void => {
+        stop.abort(
+          new LatchkeyError('ERR_ABORTED', 'stopped', {
+            hint: 'repeat the command: it goes on where it was',
+          }),
+        )
+      }
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted)
+      // Timers of waits do not keep a process running, and while it waits nothing else may.
+      const alive = setInterval(() => undefined, 60_000)
+      const etcd = await openEtcdClusters(parseEtcdFlags(options, context.cwd), {
+        clock: systemClock,
+        random: context.random,
+      })
+      try {
+        await keysRotate(
+          context,
+          {
+            access,
+            etcd,
+            clock: systemClock,
+            jitter: Math.random,
+            holder: `process ${process.pid} on ${hostname()}`,
+            signal: stop.signal,
+          },
+          {
+            ...options,
+            server: options.server.map(serverUrl),
+            socket:
+              options.listen === undefined ? undefined : parseSocketUrl(options.listen, '--listen'),
+            timeoutMs: seconds(options.timeout, 'timeout') * 1000,
+            requestTimeoutMs: seconds(options.requestTimeout, 'request-timeout') * 1000,
+            rate: options.rate === undefined ? undefined : seconds(options.rate, 'rate'),
+            output: parseOutputFormat(options.output),
+          },
+        )
+      } finally {
+        clearInterval(alive)
+        for (const client of etcd) client.close()
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted)
+      }
+    })
+}
+
+function serverUrl(text: string): string {
+  const url = URL.parse(text)
+  if (url?.protocol === 'https:' && url.pathname === '/' && url.search === '') return url.href
+  throw new LatchkeyError('ERR_USAGE', '--server is not the URL of an API server', {
+    hint: 'write it as in https://10.0.0.1:6443',
+  })
+}
+
+function seconds(text: string, flag: string): number {
+  if (/^[1-9][0-9]{0,5}$/.test(text)) return Number(text)
+  throw new LatchkeyError('ERR_USAGE', `--${flag} is not a whole number above 0`)
+}

@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { basename, resolve } from 'node:path'
+import { LatchkeyError } from '../../base/errors.ts'
+import { diskError } from '../../clients/disk.ts'
+import { keysInUse, scan } from '../../storage/scan.ts'
+import type { AdminContext } from '../context.ts'
+import { snapshotSource } from '../etcd/snapshot-source.ts'
+import { age, print, type OutputFormat } from '../output.ts'
+import { BackupRegister } from './register.ts'
+
+/** Which keyring a backup belongs to. */
+export interface BackupFlags {
+  readonly keyring: string
+}
+
+/**
+ * `latchkey backup register`: reads a snapshot of etcd, and remembers beside the keyring which keys
+ * it needs, so that none of them is destroyed while it is kept.
+ *
+ * @throws `ERR_SNAPSHOT_*` for a file that is none; `ERR_USAGE` as {@link BackupRegister.add}.
+ */
+export async function backupRegister(
+  context: AdminContext,
+  flags: BackupFlags & {
+    readonly snapshot: string
+    readonly name: string | undefined
+    readonly prefix: string
+    readonly signal: AbortSignal
+  },
+): Promise<void> {
+  const path = resolve(context.cwd, flags.snapshot)
+  const source = snapshotSource(path)
+  const report = await scan([source], { prefix: flags.prefix, signal: flags.signal })
+  const unread = report.undecodable.filter(({ provider }) => provider !== 'identity')
+  const { digest, bytes } = await digestOf(path)
+  const register = await open(context, flags)
+  const backup = await register.add({
+    name: flags.name ?? basename(path),
+    digest,
+    bytes,
+    revision: source.facts.revision,
+    keyIds: [...keysInUse(report, { history: true }).keys()].sort(),
+  })
+  if (unread.length > 0) {
+    context.terminal.say(
+      'warning: it has encrypted objects that nobody can read, so which keys they need is not known',
+    )
+  }
+  context.terminal.say(
+    `${backup.name}: revision ${backup.revision}, needs ${backup.keyIds.length} key(s): ${backup.keyIds.join(', ') || 'none'}`,
+  )
+  context.terminal.data(backup.digest)
+}
+
+/** `latchkey backup list`. */
+export async function backupList(
+  context: AdminContext,
+  flags: BackupFlags & { readonly output: OutputFormat },
+): Promise<void> {
+  const backups = await (await open(context, flags)).list()
+  await print(context.terminal, {
+    format: flags.output,
+    value: { backups },
+    table: () => [
+      ['SNAPSHOT', 'REVISION', 'REGISTERED', 'KEYS'],
+      ...backups.map(({ name, revision, registeredAt, keyIds }) => [
+        name,
+        String(revision),
+        age(registeredAt, context.now()),
+        keyIds.join(','),
+      ]),
+    ],
+  })
+}
+
+/** `latchkey backup remove`. */
+export async function backupRemove(
+  context: AdminContext,
+  flags: BackupFlags & { readonly name: string },
+): Promise<void> {
+  await (await open(context, flags)).remove(flags.name)
+  context.terminal.say(`${flags.name} is not registered any more: it no longer keeps a key alive.`)
+}
+
+async function open(context: AdminContext, { keyring }: BackupFlags): Promise<BackupRegister> {
+  const store = await context.openStore(keyring)
+  if ((await store.load()) === undefined) {
+    throw new LatchkeyError('ERR_KEYRING_NOT_FOUND', `there is no keyring in ${store.location}`, {
+      hint: 'name the keyring whose keys encrypt this cluster',
+    })
+  }
+  return new BackupRegister(await context.openAnnex(keyring), context.now)
+}
+
+async function digestOf(
+  path: string,
+): Promise<{ readonly digest: string; readonly bytes: number }> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  try {
+    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+      hash.update(chunk)
+      bytes += chunk.byteLength
+    }
+  } catch (error) {
+    throw diskError(error, path)
+  }
+  return { digest: `sha256:${hash.digest('hex')}`, bytes }
+}
