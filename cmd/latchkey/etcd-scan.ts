@@ -8,6 +8,7 @@ import type { EncryptionConfig } from '../../src/storage/encryption-config.ts'
 import { defaultPrefix } from '../../src/storage/resource.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
+import { prefixOf } from './etcd-prefix.ts'
 import { openSources, type SourceFlags } from './etcd-sources.ts'
 import { repeatable, settle, withEtcd, withKeyring } from './options.ts'
 
@@ -103,13 +104,4 @@ async function configOf(
   if (encryptionConfig === undefined) return undefined
   const { readEncryptionConfig } = await import('../../src/admin/etcd/read-encryption-config.ts')
   return await readEncryptionConfig(encryptionConfig, cwd)
-}
-
-/** An absolute path without a slash at its end, as the API server itself makes of it. */
-export function prefixOf(text: string): string {
-  const prefix = `/${text.replace(/^\/+|\/+$/g, '')}`
-  if (/^(?:\/[^/\s]+)+$/.test(prefix)) return prefix
-  throw new LatchkeyError('ERR_USAGE', '--prefix is not a prefix of etcd keys', {
-    hint: `give it as the API servers' --etcd-prefix; the default is ${defaultPrefix}`,
-  })
 }

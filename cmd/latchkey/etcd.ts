@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { addEtcdDecrypt } from './etcd-decrypt.ts'
 import { addEtcdMigrate } from './etcd-migrate.ts'
 import { addEtcdScan } from './etcd-scan.ts'
 
@@ -7,5 +8,6 @@ export function etcdCommand(): Command {
   const etcd = new Command('etcd').description('what is in etcd, and under which key')
   addEtcdScan(etcd)
   addEtcdMigrate(etcd)
+  addEtcdDecrypt(etcd)
   return etcd
 }

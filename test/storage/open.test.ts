@@ -1,21 +1,14 @@
 import test from 'ava'
-import { randomBytes } from 'node:crypto'
 import { parse } from 'yaml'
-import { SecretBytes } from '../../src/base/secret.ts'
 import { isLatchkeyError, LatchkeyError } from '../../src/base/errors.ts'
 import { openEnvelope, openEnvelopeV1 } from '../../src/keyring/envelope.ts'
-import { Keyring } from '../../src/keyring/keyring.ts'
-import { passphraseRoot } from '../../src/keyring/roots/passphrase.ts'
 import { parseEncryptionConfig } from '../../src/storage/encryption-config.ts'
 import { storedValueOpener, type Unwrapper } from '../../src/storage/open.ts'
 import { readStoredValue } from '../../src/storage/stored-value.ts'
-import { etcdVectors, type StoredVector } from '../support/etcd-vectors.ts'
+import { etcdVectors, openVectorBackup, type StoredVector } from '../support/etcd-vectors.ts'
 
 const vectors = await etcdVectors()
-const root = passphraseRoot(SecretBytes.copyOf(Buffer.from(vectors.passphrase)), {
-  random: (length) => randomBytes(length),
-})
-const keyring = await Keyring.open(vectors.backup, { roots: [root], kind: 'backup' })
+const keyring = await openVectorBackup()
 const config = parseEncryptionConfig(parse(vectors.encryptionConfig))
 const kms: Unwrapper = {
   v2: ({ keyId, encryptedDekSource }) =>

@@ -1,6 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { SecretBytes } from '../../src/base/secret.ts'
+import { Keyring } from '../../src/keyring/keyring.ts'
+import { passphraseRoot } from '../../src/keyring/roots/passphrase.ts'
 
 const directory = join(import.meta.dirname, '..', 'vectors', 'etcd')
 
@@ -39,6 +43,15 @@ export async function etcdVectors(): Promise<EtcdVectors> {
   }))
   if (first === undefined) throw new Error('objects.json holds no vectors')
   return { ...read, objects: [first, ...rest], backup: Buffer.from(read.backup, 'base64') }
+}
+
+/** The vectors' backup, opened: once a file, as its passphrase takes its time by design. */
+export async function openVectorBackup(): Promise<Keyring> {
+  const { backup, passphrase } = await etcdVectors()
+  const root = passphraseRoot(SecretBytes.copyOf(Buffer.from(passphrase)), {
+    random: (length) => randomBytes(length),
+  })
+  return await Keyring.open(backup, { roots: [root], kind: 'backup' })
 }
 
 /** A record as a real etcd served it. */

@@ -9,10 +9,9 @@ import {
   type EtcdScanFlags,
 } from '../../../src/admin/etcd/scan/command.ts'
 import { snapshotSource } from '../../../src/admin/etcd/snapshot-source.ts'
-import { openBackup } from '../../../src/admin/keys/backup.ts'
 import type { ScanReport } from '../../../src/storage/scan.ts'
 import { recordedContext, type RecordedContext } from '../../support/admin-context.ts'
-import { etcdVectors, snapshotVector } from '../../support/etcd-vectors.ts'
+import { etcdVectors, openVectorBackup, snapshotVector } from '../../support/etcd-vectors.ts'
 
 const vectors = await etcdVectors()
 const snapshot = await snapshotVector()
@@ -26,12 +25,10 @@ const flags: EtcdScanFlags = {
   output: 'json',
 }
 
-/** A context with the real snapshot, backup and configuration in its directory. */
+/** A context with the real snapshot and configuration in its directory. */
 async function context(t: ExecutionContext): Promise<RecordedContext> {
   const made = await recordedContext(t)
   await writeFile(made.path('snapshot.db'), snapshot.file)
-  await writeFile(made.path('backup'), vectors.backup)
-  await writeFile(made.path('passphrase'), vectors.passphrase, { mode: 0o600 })
   await writeFile(made.path('encryption.yaml'), vectors.encryptionConfig)
   return made
 }
@@ -114,8 +111,7 @@ test('where nothing is found, nothing is proved', async (t) => {
 
 test('with the keys each object is decrypted as proof, and a missing key is told by cause', async (t) => {
   const made = await context(t)
-  const backup = { from: 'backup', passphraseFile: 'passphrase' }
-  using keyring = await openBackup(made, backup)
+  using keyring = await openVectorBackup()
   using config = await readEncryptionConfig('encryption.yaml', made.cwd)
   // The configuration of the vectors lists every provider, so most are not the one that writes now.
   t.false(await etcdScan(deps(made, { keyring, config }), { ...flags, resource: ['secrets'] }))
