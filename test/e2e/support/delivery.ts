@@ -1,10 +1,11 @@
-import { readFile, writeFile, mkdir } from 'node:fs/promises'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parse } from 'yaml'
 import { type Authority, createAuthority, writeIdentity } from './authority.ts'
 import { type Child, startChild } from './child.ts'
 import type { EncryptedCluster } from './encrypted-cluster.ts'
 import type { Ground } from './ground.ts'
-import { collection, type Kubernetes } from './kubernetes.ts'
+import { collection, type Kubernetes, type KubernetesObject } from './kubernetes.ts'
 import { until } from './until.ts'
 
 const project = join(import.meta.dirname, '..', '..', '..')
@@ -27,16 +28,20 @@ export interface Shop {
   /** Grants `mount` on every Secret of the namespace. */
   grantAll(): Promise<void>
   /** Creates a Pod of account `web`. */
-  pod(name: string): Promise<void>
+  pod(name: string, annotations?: Readonly<Record<string, string>>): Promise<void>
   /** A token as the kubelet asks for one; without a pod, one bound to nothing. */
   token(pod: string | undefined, options?: { audience?: string; seconds?: number }): Promise<string>
 }
 
 /**
- * Prepares a namespace. Its owner has what ClusterRole `admin` would have: here is no controller
- * manager that would aggregate its parts, `latchkey-mount-admin` among them, so each is bound.
+ * Prepares a namespace. Its owner has ClusterRole `admin` and nothing else where a controller manager
+ * aggregates it (`aggregated`). Elsewhere each part of it is bound, `latchkey-mount-admin` among them.
  */
-export async function createShop(cluster: EncryptedCluster, namespace: string): Promise<Shop> {
+export async function createShop(
+  cluster: EncryptedCluster,
+  namespace: string,
+  { aggregated = false }: { readonly aggregated?: boolean } = {},
+): Promise<Shop> {
   const { admin } = cluster.server
   const bindings = collection(rbac, 'rolebindings', namespace)
   const roles = collection(rbac, 'roles', namespace)
@@ -55,10 +60,10 @@ export async function createShop(cluster: EncryptedCluster, namespace: string): 
     metadata: { name: 'web' },
     automountServiceAccountToken: false,
   })
-  for (const part of ['view', 'edit', 'admin']) {
-    await bind(`owner-${part}`, `system:aggregate-to-${part}`, user)
+  const parts = ['view', 'edit', 'admin'].map((part) => `system:aggregate-to-${part}`)
+  for (const role of aggregated ? ['admin'] : [...parts, 'latchkey-mount-admin']) {
+    await bind(`owner-${role.replaceAll(':', '-')}`, role, user)
   }
-  await bind('owner-mounts', 'latchkey-mount-admin', user)
   await bind('broker', 'latchkey-broker-namespace', {
     kind: 'ServiceAccount',
     name: 'latchkey-broker',
@@ -92,9 +97,9 @@ export async function createShop(cluster: EncryptedCluster, namespace: string): 
       })
     },
     revoke: (secret) => owner.delete(bindings, `mount-${secret}`),
-    pod: async (name) => {
+    pod: async (name, annotations = {}) => {
       await admin.create(pods, {
-        metadata: { name },
+        metadata: { name, annotations },
         spec: { serviceAccountName: 'web', containers: [{ name: 'app', image: 'none' }] },
       })
     },
@@ -132,13 +137,9 @@ export async function installDelivery(ground: Ground, cluster: EncryptedCluster)
   await admin.create(collection('v1', 'namespaces'), { metadata: { name: 'latchkey-system' } })
   const accounts = collection('v1', 'serviceaccounts', 'latchkey-system')
   await admin.create(accounts, { metadata: { name: 'latchkey-broker' } })
-  await admin.create(clusterRoles, {
-    metadata: {
-      name: 'latchkey-mount-admin',
-      labels: { 'rbac.authorization.k8s.io/aggregate-to-admin': 'true' },
-    },
-    rules: [rule(['secrets'], ['mount'])],
-  })
+  // This one is the install's own.
+  const mountAdmin = await readFile(join(project, 'deploy', 'cluster', 'mount-admin.yaml'), 'utf8')
+  await admin.create(clusterRoles, parse(mountAdmin) as KubernetesObject)
   await admin.create(clusterRoles, {
     metadata: { name: 'latchkey-broker' },
     rules: [
@@ -288,7 +289,6 @@ export async function startSidecar(
     read: (inPod) => readFile(join(root, inPod), 'utf8').catch(() => undefined),
     writeToken: async (next) => {
       await writeFile(`${token}.new`, next, { mode: 0o600 })
-      const { rename } = await import('node:fs/promises')
       await rename(`${token}.new`, token)
     },
   }

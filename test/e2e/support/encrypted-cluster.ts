@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts'
-import { createClusterIdentity } from './cluster-identity.ts'
+import { type ClusterIdentity, createClusterIdentity } from './cluster-identity.ts'
 import {
   identityProvider,
   kmsProvider,
@@ -16,6 +16,7 @@ import { readStoredObject, type StoredObject } from './stored-object.ts'
 /** etcd, a keyring, our plugin, and an API server that encrypts with it. */
 export interface EncryptedCluster<Plugin = KmsPlugin> {
   readonly etcd: Etcd
+  readonly identity: ClusterIdentity
   readonly keyring: Keyring
   readonly plugin: Plugin
   readonly server: ApiServer
@@ -76,6 +77,7 @@ export async function startEncryptedCluster<Plugin = KmsPlugin>(
   })
   return {
     etcd,
+    identity,
     keyring,
     plugin,
     server,
