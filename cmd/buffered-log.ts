@@ -1,6 +1,7 @@
 import { destination } from 'pino'
 import { systemClock } from '../src/base/clock.ts'
-import { createLog, type Log, type LogLevel } from '../src/observe/log.ts'
+import type { Log, LogLevel } from '../src/observe/log.ts'
+import { createLog } from '../src/observe/pino-log.ts'
 
 const maxBufferedBytes = 1 << 20
 

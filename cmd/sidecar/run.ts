@@ -5,7 +5,7 @@ import { sha256Label } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { LatchkeyError, isLatchkeyError, systemCode } from '../../src/base/errors.ts'
 import { exitCodes } from '../../src/base/exit-code.ts'
-import type { Log } from '../../src/observe/log.ts'
+import { createLineLog, type Log } from '../../src/observe/log.ts'
 import { Agent } from '../../src/sidecar/agent/agent.ts'
 import type { AgentEnd } from '../../src/sidecar/agent/end.ts'
 import type { SidecarEvent } from '../../src/sidecar/agent/events.ts'
@@ -18,9 +18,9 @@ import { SidecarMetrics } from '../../src/sidecar/metrics.ts'
 import { readPlanFile } from '../../src/sidecar/plan-file.ts'
 import { systemFileOperations } from '../../src/sidecar/publish/file-operations.ts'
 import { StateDirectory } from '../../src/sidecar/state-directory.ts'
-import { openBufferedLog } from '../buffered-log.ts'
 import { reportError } from '../report-error.ts'
 import { version } from '../version.ts'
+import { openLineOutput } from './line-output.ts'
 import { readBounded } from './read-bounded.ts'
 import { openStatusPages } from './status-pages.ts'
 
@@ -34,9 +34,12 @@ export async function runSidecar(
   config: SidecarConfig,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<number> {
-  const { log, flush } = openBufferedLog<SidecarEvent>({
+  const output = openLineOutput(2)
+  const log = createLineLog<SidecarEvent>({
     program: 'latchkey-sidecar',
     level: config.logLevel,
+    write: output.write,
+    now: () => systemClock.now(),
   })
   // The agent's own timers do not keep the process alive while it waits for a broker.
   const alive = setInterval(() => undefined, 2 ** 30)
@@ -55,7 +58,7 @@ export async function runSidecar(
     return exitCodes.usage
   } finally {
     clearInterval(alive)
-    flush()
+    await output.close()
   }
 }
 

@@ -1,9 +1,9 @@
-import { createServer, type RequestListener } from 'node:http'
+import { createServer, type Server, type Socket } from 'node:net'
 import { printHostPort, type HostPort } from '../base/address.ts'
 import { LatchkeyError, systemCode } from '../base/errors.ts'
 
 /** What is shown at a path: a status and a text without anything secret. */
-export type Page = () => { readonly status: number; readonly text: string }
+export type Page = () => { readonly status: 200 | 503; readonly text: string }
 
 /** A running server. */
 export interface StatusServer {
@@ -11,8 +11,33 @@ export interface StatusServer {
   close(): Promise<void>
 }
 
+/** How long one exchange may take, in milliseconds. */
+const deadlineMs = 5_000
+const maxHeadBytes = 8_192
+const maxConnections = 32
+
+const reasons = {
+  200: 'OK',
+  400: 'Bad Request',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  431: 'Request Header Fields Too Large',
+  503: 'Service Unavailable',
+} as const
+
+interface Answer {
+  readonly status: keyof typeof reasons
+  readonly text: string
+}
+
 /**
- * Serves a few pages over plain HTTP. Only `GET` and `HEAD`; at most 32 connections, none kept open.
+ * Serves a few pages over plain HTTP/1.1: `GET` and `HEAD`, one request a connection, at most 32
+ * connections.
+ *
+ * @remarks
+ * By hand, as every pod carries it: Node.js's own HTTP server costs 2.3 MB of private memory, for
+ * probes that send one line and some headers which mean nothing here. Only the request line is read
+ * (RFC 9112 §3); a body is not.
  *
  * @throws `ERR_IO` when the address cannot be listened on.
  */
@@ -20,30 +45,83 @@ export async function openStatusServer(
   address: HostPort,
   pages: Readonly<Record<string, Page>>,
 ): Promise<StatusServer> {
-  const listener: RequestListener = (request, response) => {
-    const path = request.url?.split('?', 1)[0] ?? ''
-    const page = Object.hasOwn(pages, path) ? pages[path] : undefined
-    const wrongMethod = request.method !== 'GET' && request.method !== 'HEAD'
-    const { status, text } = wrongMethod
-      ? { status: 405, text: 'only GET is served\n' }
-      : (page?.() ?? { status: 404, text: `paths: ${Object.keys(pages).join(' ')}\n` })
-    response.writeHead(status, {
-      'content-type': 'text/plain; charset=utf-8',
-      'content-length': Buffer.byteLength(text),
-      'cache-control': 'no-store',
-      connection: 'close',
-      ...(wrongMethod && { allow: 'GET, HEAD' }),
-    })
-    response.end(text)
+  const open = new Set<Socket>()
+  const server = createServer((socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+    serve(socket, pages)
+  })
+  server.maxConnections = maxConnections
+  await listen(server, address)
+  const bound = server.address()
+  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
+  return {
+    address: { host: address.host, port },
+    close: async () => {
+      await new Promise((resolve) => {
+        server.close(resolve)
+        for (const socket of open) socket.destroy()
+      })
+    },
   }
-  const limits = {
-    headersTimeout: 5000,
-    requestTimeout: 5000,
-    connectionsCheckingInterval: 1000,
-    maxHeaderSize: 8192,
+}
+
+/** `ok` with status 200 while something holds, `no` with 503 while it does not. */
+export function booleanPage(holds: () => boolean): Page {
+  return () => (holds() ? { status: 200, text: 'ok\n' } : { status: 503, text: 'no\n' })
+}
+
+function serve(socket: Socket, pages: Readonly<Record<string, Page>>): void {
+  const timer = setTimeout(() => socket.destroy(), deadlineMs)
+  timer.unref()
+  socket.once('close', () => {
+    clearTimeout(timer)
+  })
+  // A peer that is gone is no problem of ours.
+  socket.on('error', () => undefined)
+  let head = ''
+  const read = (chunk: Buffer): void => {
+    head += chunk.toString('latin1')
+    const end = head.indexOf('\r\n\r\n')
+    if (end < 0 && head.length <= maxHeadBytes) return
+    socket.off('data', read)
+    // What else comes is let go, so that the answer is not lost to a reset.
+    socket.resume()
+    const [line = ''] = head.split('\r\n', 1)
+    const isHead = line.startsWith('HEAD ')
+    const found: Answer =
+      end < 0 || end > maxHeadBytes
+        ? { status: 431, text: 'the request is too long\n' }
+        : answer(line, pages)
+    socket.end(printAnswer(found, { body: !isHead }))
   }
-  const server = createServer(limits, listener)
-  server.maxConnections = 32
+  socket.on('data', read)
+}
+
+function answer(line: string, pages: Readonly<Record<string, Page>>): Answer {
+  const [, method, target = ''] =
+    /^([!#-'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP\/1\.[01]$/.exec(line) ?? []
+  if (method === undefined) return { status: 400, text: 'this is no request\n' }
+  if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'only GET is served\n' }
+  const [path = ''] = target.split('?', 1)
+  const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+  return page?.() ?? { status: 404, text: `paths: ${Object.keys(pages).join(' ')}\n` }
+}
+
+function printAnswer({ status, text }: Answer, { body }: { readonly body: boolean }): string {
+  return [
+    `HTTP/1.1 ${status} ${reasons[status]}`,
+    'content-type: text/plain; charset=utf-8',
+    `content-length: ${Buffer.byteLength(text)}`,
+    'cache-control: no-store',
+    'connection: close',
+    ...(status === 405 ? ['allow: GET, HEAD'] : []),
+    '',
+    body ? text : '',
+  ].join('\r\n')
+}
+
+async function listen(server: Server, address: HostPort): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
       const reason = systemCode(error) ?? 'unknown error'
@@ -56,20 +134,4 @@ export async function openStatusServer(
     })
     server.listen({ host: address.host, port: address.port }, resolve)
   })
-  const bound = server.address()
-  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
-  return {
-    address: { host: address.host, port },
-    close: async () => {
-      await new Promise((resolve) => {
-        server.close(resolve)
-        server.closeAllConnections()
-      })
-    },
-  }
-}
-
-/** `ok` with status 200 while something holds, `no` with 503 while it does not. */
-export function booleanPage(holds: () => boolean): Page {
-  return () => (holds() ? { status: 200, text: 'ok\n' } : { status: 503, text: 'no\n' })
 }

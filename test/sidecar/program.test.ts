@@ -228,10 +228,16 @@ test('it loads nothing that it does not need', async (t) => {
   })
   const inputs = Object.keys(metafile.inputs).map((path) => path.replaceAll('\\', '/'))
   const banned =
-    /src\/(keyring|secrets|clients|broker|webhook|kms|admin)\/|\/(@grpc|prom-client|@kubernetes|libsodium|protobufjs|zod|commander|chokidar)/
+    /src\/(keyring|secrets|clients|broker|webhook|kms|admin)\/|\/(@grpc|prom-client|@kubernetes|libsodium|protobufjs|zod|commander|chokidar|pino|sonic-boom)/
   t.deepEqual(
     inputs.filter((path) => banned.test(path)),
     [],
   )
   t.true(inputs.some((path) => path.includes('src/sidecar/agent/agent.ts')))
+  const atStart = Object.values(metafile.inputs)
+    .flatMap(({ imports }) => imports)
+    .filter(({ kind }) => kind !== 'dynamic-import')
+    .map(({ path }) => path)
+  t.true(atStart.includes('node:http2'))
+  for (const costly of ['node:http', 'node:https']) t.false(atStart.includes(costly), costly)
 })

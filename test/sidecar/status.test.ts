@@ -1,6 +1,7 @@
 import test from 'ava'
 import { connect } from 'node:net'
 import { once } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
 import { readSidecarCommand } from '../../src/sidecar/config.ts'
 import { sidecarFlags, sidecarHelp } from '../../src/sidecar/flags.ts'
 import { SidecarMetrics } from '../../src/sidecar/metrics.ts'
@@ -37,12 +38,59 @@ test('a status server says yes or no, and nothing else', async (t) => {
   t.is(await (await fetch(`${base}/readyz?verbose`)).text(), 'ok\n')
   t.is((await fetch(`${base}/constructor`)).status, 404)
   t.is((await fetch(`${base}/readyz`, { method: 'POST' })).status, 405)
-  const garbage = connect(server.address.port, '127.0.0.1')
-  garbage.resume()
-  garbage.end('\0\0\0\r\n\r\n')
-  await once(garbage, 'close')
+  t.is((await fetch(`${base}/readyz`, { method: 'HEAD' })).headers.get('content-length'), '3')
   t.is((await fetch(`${base}/readyz`)).status, 200)
   await t.throwsAsync(openStatusServer(server.address, {}), { code: 'ERR_IO' })
+})
+
+/** What the server answers to raw bytes, until it closes the connection. */
+async function exchange(port: number, bytes: string | readonly string[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+  socket.on('error', () => undefined)
+  for (const part of typeof bytes === 'string' ? [bytes] : bytes) {
+    socket.write(part)
+    await turn()
+  }
+  await once(socket, 'close')
+  return text
+}
+
+test('a status server answers whatever is thrown at it, and closes', async (t) => {
+  const server = await openStatusServer(
+    { host: '127.0.0.1', port: 0 },
+    { '/readyz': booleanPage(() => true) },
+  )
+  t.teardown(() => server.close())
+  const { port } = server.address
+  const first = async (bytes: string | readonly string[]): Promise<string> =>
+    (await exchange(port, bytes)).split('\r\n')[0] ?? ''
+  const ok = 'HTTP/1.1 200 OK'
+  t.is(await first('GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n'), ok)
+  t.is(await first(['GET /rea', 'dyz HTTP/1.0\r', '\n\r', '\n']), ok)
+  t.is(await first(`GET /readyz HTTP/1.1\r\n\r\n${'GET /readyz HTTP/1.1\r\n\r\n'.repeat(50)}`), ok)
+  for (const bad of ['\0\0\0\r\n\r\n', 'GET\r\n\r\n', 'GET /readyz HTTP/2\r\n\r\n', '\r\n\r\n']) {
+    t.is(await first(bad), 'HTTP/1.1 400 Bad Request', JSON.stringify(bad))
+  }
+  const long = `GET /readyz HTTP/1.1\r\nx: ${'y'.repeat(100_000)}`
+  t.is(await first(long), 'HTTP/1.1 431 Request Header Fields Too Large')
+  const head = await exchange(port, 'HEAD /readyz HTTP/1.1\r\n\r\n')
+  t.true(head.startsWith(ok) && head.endsWith('\r\n\r\n'))
+  t.regex(await exchange(port, 'PUT /readyz HTTP/1.1\r\n\r\n'), /^allow: GET, HEAD$/m)
+})
+
+test('whoever says nothing holds a connection for seconds, and never more than 32', async (t) => {
+  const server = await openStatusServer(
+    { host: '127.0.0.1', port: 0 },
+    { '/readyz': booleanPage(() => true) },
+  )
+  t.teardown(() => server.close())
+  const silent = Array.from({ length: 40 }, () => exchange(server.address.port, ''))
+  const begin = performance.now()
+  await Promise.all(silent)
+  t.true(performance.now() - begin >= 4_500)
+  t.true((await exchange(server.address.port, 'GET /readyz HTTP/1.1\r\n\r\n')).includes('ok'))
 })
 
 const required = '--broker 127.0.0.1:1 --ca c --token t --secrets s --root r'.split(' ')

@@ -1,4 +1,3 @@
-import { request } from 'node:http'
 import { LatchkeyError, systemCode } from '../../base/errors.ts'
 import type { Hook } from '../../injection/plan.ts'
 
@@ -44,6 +43,8 @@ async function call(
 ): Promise<number> {
   const { url, host, method } = target
   const limit = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)])
+  // Late: it is 2 MB of private memory that a pod without such a hook need not have.
+  const { request } = await import('node:http')
   return await new Promise((resolve, reject) => {
     const outgoing = request({
       host,
