@@ -1,7 +1,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestOf, type Layer } from './layer.ts'
-import { settings } from './settings.ts'
+import { type ContainerSettings, settings } from './settings.ts'
 import { pack } from './tar.ts'
 
 /** A reference to content by its digest (OCI image specification, descriptor.md). */
@@ -36,6 +36,8 @@ export async function writeArchive(
     readonly scratch: string
     /** As Node.js names it; default: this machine's. */
     readonly architecture?: string
+    /** What a container runs as; default: as our image says. */
+    readonly settings?: ContainerSettings
   },
 ): Promise<{ readonly digest: string }> {
   const { name, layers, architecture: machine = process.arch } = options
@@ -58,7 +60,7 @@ export async function writeArchive(
     json({
       created,
       ...platform,
-      config: settings,
+      config: options.settings ?? settings,
       rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
       history: layers.map(({ what }) => ({ created, created_by: what })),
     }),

@@ -39,6 +39,10 @@ export interface ApiServerOptions {
   readonly program?: 'kube-apiserver' | 'older-kube-apiserver'
   /** Number of the server in its cluster, from 1 (default); its address is host 100 + number. */
   readonly number?: number
+  /** Its address. Default: host 100 + number of the ground. */
+  readonly host?: string
+  /** Further names and addresses for its certificate. */
+  readonly alsoKnownAs?: readonly string[]
   /** Appended to the command line; of a flag given twice the last counts. */
   readonly flags?: readonly string[]
   /**
@@ -57,10 +61,11 @@ export async function startApiServer(
 ): Promise<ApiServer> {
   const { etcd, identity, number = 1 } = options
   const name = `kube-apiserver-${number}`
-  const host = ground.host(100 + number)
+  const host = options.host ?? ground.host(100 + number)
   const url = `https://${host}:${port}`
   const program = await binary(options.program ?? 'kube-apiserver')
   const hosts = [host, 'localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc']
+  hosts.push(...(options.alsoKnownAs ?? []))
   const serving = await writeIdentity(
     identity.dir,
     name,

@@ -33,8 +33,12 @@ export interface EncryptedClusterOptions<Plugin> {
   readonly program?: ApiServerOptions['program']
   /** Default: our plugin, version 2, and then identity. */
   readonly providers?: (socket: string) => readonly Provider[]
+  /** Made here unless it is given. */
+  readonly identity?: ClusterIdentity
   /** Flags for the API server. */
   readonly flags?: readonly string[]
+  /** Where the API server is; see there. */
+  readonly at?: Pick<ApiServerOptions, 'host' | 'alsoKnownAs'>
   /** Where the plugin comes from. Default: the checkout. */
   readonly origin?: KmsPluginOptions['origin']
   /** Default: the plugin makes its own socket. */
@@ -53,7 +57,7 @@ export async function startEncryptedCluster<Plugin = KmsPlugin>(
   const socket = socketPath(ground)
   const [etcd, identity, keyring] = await Promise.all([
     startEtcd(ground),
-    createClusterIdentity(ground),
+    options.identity ?? createClusterIdentity(ground),
     createKeyring(ground),
   ])
   const plugin = await startPlugin(ground, {
@@ -72,6 +76,7 @@ export async function startEncryptedCluster<Plugin = KmsPlugin>(
     etcd,
     identity,
     encryptionConfig: config,
+    ...options.at,
     ...(options.program === undefined ? {} : { program: options.program }),
     ...(options.flags === undefined ? {} : { flags: options.flags }),
   })
