@@ -8,6 +8,7 @@ import type { RewrapFlags } from '../../src/admin/keys/rewrap.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
 import { processContext } from '../process-context.ts'
 import { addKeysRotate } from './keys-rotate.ts'
+import { checkAgainstSnapshot, withBackupCheck } from './keys-backup-check.ts'
 import { repeatable, settle, withKeyring } from './options.ts'
 
 const keyringAndRoot = ['keyring', 'root'] as const
@@ -83,11 +84,14 @@ function addRemovals(keys: Command): void {
 }
 
 function addCopies(keys: Command): void {
-  withKeyring(keys.command('backup'))
+  withBackupCheck(withKeyring(keys.command('backup')))
     .description('write one encrypted file that restores the keyring without its root')
     .option('--out <file>', 'the backup to write; must not exist')
     .option('--passphrase-file <file>', 'file that holds the passphrase, or fd:N')
     .action(async (_options, command: Command) => {
+      const { check, out } = command.opts<{ check?: string; out?: string }>()
+      if (check !== undefined) await checkAgainstSnapshot(command)
+      if (check !== undefined && out === undefined) return
       const { keysBackup } = await import('../../src/admin/keys/backup.ts')
       const required = [...keyringAndRoot, 'out', 'passphrase-file']
       await keysBackup(processContext(), await settle<BackupFlags>(command, required))

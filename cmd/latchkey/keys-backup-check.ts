@@ -1,0 +1,72 @@
+import type { Command } from 'commander'
+import { resolve } from 'node:path'
+import { parseOutputFormat } from '../../src/admin/output.ts'
+import { LatchkeyError } from '../../src/base/errors.ts'
+import { defaultPrefix } from '../../src/storage/resource.ts'
+import { interruptible } from '../interruptible.ts'
+import { processContext } from '../process-context.ts'
+import { prefixOf } from './etcd-prefix.ts'
+import { settle } from './options.ts'
+
+interface Options {
+  readonly check?: string
+  readonly from?: string
+  readonly passphraseFile?: string
+  readonly keyring?: string
+  readonly root: readonly string[]
+  readonly prefix: string
+  readonly output: string
+}
+
+/** Adds to `latchkey keys backup` the options of {@link checkAgainstSnapshot}. */
+export function withBackupCheck(command: Command): Command {
+  return command
+    .option('--check <snapshot>', 'see first whether the backup has every key the snapshot needs')
+    .option('--from <file>', 'with --check: the backup that is there, instead of a new one')
+    .option('--prefix <prefix>', "with --check: the API servers' --etcd-prefix", defaultPrefix)
+    .option('-o, --output <format>', 'with --check: table, json or yaml', 'table')
+    .addHelpText(
+      'after',
+      '\nWith --check it exits with 3 when an object of the snapshot could not be read with the backup.',
+    )
+}
+
+/**
+ * What `--check` asks for: whether a backup, or without `--from` one that would be made of the keyring
+ * now, opens what the snapshot holds.
+ *
+ * @throws `ERR_WOULD_LOSE_DATA` when it does not; `ERR_USAGE`.
+ */
+export async function checkAgainstSnapshot(command: Command): Promise<void> {
+  const options = await settle<Options>(command, ['check'])
+  const { checkBackup, presentBackupCheck } = await import('../../src/admin/keys/backup-check.ts')
+  const { openBackup } = await import('../../src/admin/keys/backup.ts')
+  const { openCurrent } = await import('../../src/admin/keys/current.ts')
+  const { snapshotSource } = await import('../../src/admin/etcd/snapshot-source.ts')
+  const context = processContext()
+  const output = parseOutputFormat(options.output)
+  const { check = '', from, passphraseFile, keyring, root } = options
+  using current =
+    from === undefined && keyring !== undefined && root.length > 0
+      ? await openCurrent(context, { keyring, root })
+      : undefined
+  using backup =
+    from === undefined || passphraseFile === undefined
+      ? undefined
+      : await openBackup(context, { from, passphraseFile })
+  const keys = current?.keyring ?? backup
+  if (keys === undefined) {
+    throw new LatchkeyError('ERR_USAGE', 'nothing is named that --check could look into', {
+      hint: 'name a backup with --from and --passphrase-file, or a keyring with --keyring and --root',
+    })
+  }
+  const found = await interruptible('run it again: it has changed nothing', (signal) =>
+    checkBackup(context, {
+      backup: keys,
+      source: snapshotSource(resolve(context.cwd, check)),
+      prefix: prefixOf(options.prefix),
+      signal,
+    }),
+  )
+  await presentBackupCheck(context, found, output)
+}
