@@ -3,7 +3,7 @@ import type { AdminContext } from '../src/admin/context.ts'
 import type { Terminal } from '../src/admin/terminal.ts'
 import { createRandomPool } from '../src/base/random.ts'
 import { systemDisk } from '../src/clients/disk.ts'
-import { openRoot } from '../src/keyring/roots/open.ts'
+import { makeSplitRoot, openRoot, openShares } from '../src/keyring/roots/open.ts'
 import { openAnnex, openStore } from '../src/keyring/stores/open.ts'
 
 /** The user this process runs as; on systems without users, 0. */
@@ -27,6 +27,8 @@ export function processContext(): AdminContext {
     openStore: (name) => openStore(name, adapters),
     openAnnex: (name) => openAnnex(name, adapters),
     openRoot: (spec, options) => openRoot(spec, adapters, options),
+    splitRoot: (numbers) => makeSplitRoot(numbers, adapters),
+    openShares: (names) => openShares(names, adapters),
   }
 }
 

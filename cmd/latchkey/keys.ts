@@ -4,12 +4,15 @@ import type { BackupFlags, RestoreFlags } from '../../src/admin/keys/backup.ts'
 import type { RemovalFlags } from '../../src/admin/keys/change.ts'
 import type { KeyringFlags } from '../../src/admin/context.ts'
 import type { InitFlags } from '../../src/admin/keys/init.ts'
+import type { SharesFlags } from '../../src/admin/keys/shares.ts'
 import type { RewrapFlags } from '../../src/admin/keys/rewrap.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
+import { LatchkeyError } from '../../src/base/errors.ts'
+import { exitCodes } from '../../src/base/exit-code.ts'
 import { processContext } from '../process-context.ts'
 import { addKeysRotate } from './keys-rotate.ts'
 import { checkAgainstSnapshot, withBackupCheck } from './keys-backup-check.ts'
-import { repeatable, settle, withKeyring } from './options.ts'
+import { repeatable, settle, withBackup, withConfig, withKeyring } from './options.ts'
 
 const keyringAndRoot = ['keyring', 'root'] as const
 
@@ -88,32 +91,65 @@ function addCopies(keys: Command): void {
     .description('write one encrypted file that restores the keyring without its root')
     .option('--out <file>', 'the backup to write; must not exist')
     .option('--passphrase-file <file>', 'file that holds the passphrase, or fd:N')
+    .option('--shares <count>', 'split its key into so many shares, 2 to 32')
+    .option('--threshold <count>', 'so many shares open it, and fewer tell nothing')
+    .option('--share-dir <dir>', 'where the shares are written, a file for each')
     .action(async (_options, command: Command) => {
       const { check, out } = command.opts<{ check?: string; out?: string }>()
       if (check !== undefined) await checkAgainstSnapshot(command)
       if (check !== undefined && out === undefined) return
       const { keysBackup } = await import('../../src/admin/keys/backup.ts')
-      const required = [...keyringAndRoot, 'out', 'passphrase-file']
-      await keysBackup(processContext(), await settle<BackupFlags>(command, required))
+      const flags = await settle<BackupOptions>(command, [...keyringAndRoot, 'out'])
+      await keysBackup(processContext(), { ...flags, split: splitOf(flags) })
     })
-  withKeyring(keys.command('restore'))
+  withBackup(withKeyring(keys.command('restore')))
     .description('make a new keyring, under a new root, from a backup')
     .option('--from <file>', 'the backup')
-    .option('--passphrase-file <file>', 'file that holds the passphrase, or fd:N')
     .action(async (_options, command: Command) => {
       const { keysRestore } = await import('../../src/admin/keys/backup.ts')
-      const required = [...keyringAndRoot, 'from', 'passphrase-file']
+      const required = [...keyringAndRoot, 'from']
       await keysRestore(processContext(), await settle<RestoreFlags>(command, required))
     })
-  withKeyring(keys.command('adopt'))
+  withBackup(withKeyring(keys.command('adopt')))
     .description('merge a diverged copy, another keyring or a backup into this one')
     .option('--from <dir|file>', 'the other keyring directory, or a backup')
     .addOption(repeatable('--from-root <root>', "what opens the other keyring; default: --root's"))
-    .option('--passphrase-file <file>', 'what opens the backup')
     .option('--yes', 'do not ask', false)
     .action(async (_options, command: Command) => {
       const { keysAdopt } = await import('../../src/admin/keys/adopt.ts')
       const flags = await settle<AdoptFlags>(command, [...keyringAndRoot, 'from'])
       await keysAdopt(processContext(), flags)
     })
+  withConfig(keys.command('shares'))
+    .description(
+      'try shares against a backup without joining them; exits with 4 if one is not good',
+    )
+    .option('--from <file>', 'the backup')
+    .addOption(repeatable('--share <file>', 'a share; - for standard input'))
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .action(async (_options, command: Command) => {
+      const { keysShares } = await import('../../src/admin/keys/shares.ts')
+      const flags = await settle<SharesFlags & { output: string }>(command, ['from', 'share'])
+      const output = parseOutputFormat(flags.output)
+      if (!(await keysShares(processContext(), { ...flags, output }))) {
+        process.exitCode = exitCodes.unexpected
+      }
+    })
+}
+
+type BackupOptions = Omit<BackupFlags, 'split'> & {
+  readonly shares?: string
+  readonly threshold?: string
+  readonly shareDir?: string
+}
+
+function splitOf({ shares, threshold, shareDir }: BackupOptions): BackupFlags['split'] {
+  if (shares === undefined && threshold === undefined && shareDir === undefined) return undefined
+  if (shares === undefined || threshold === undefined || shareDir === undefined) {
+    throw new LatchkeyError('ERR_USAGE', '--shares, --threshold and --share-dir go together', {
+      hint: 'as in: --shares 5 --threshold 3 --share-dir ./shares',
+    })
+  }
+  const number = (text: string): number => (/^[0-9]{1,3}$/.test(text) ? Number(text) : NaN)
+  return { count: number(shares), threshold: number(threshold), directory: shareDir }
 }

@@ -36,6 +36,13 @@ export function withEtcd(command: Command): Command {
     .option('--etcd-key <file>', "the client's private key, PEM")
 }
 
+/** Adds the options that say what opens a backup. */
+export function withBackup(command: Command): Command {
+  return command
+    .option('--passphrase-file <file>', 'what opens the backup: a passphrase in a file, or fd:N')
+    .addOption(repeatable('--share <file>', '… or shares of its key; - for standard input'))
+}
+
 /** Adds `--config`: a YAML file whose keys are the command's long option names. */
 export function withConfig(command: Command): Command {
   return command.option('--config <file>', 'YAML file with any of these options; flags win over it')

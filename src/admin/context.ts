@@ -1,6 +1,6 @@
 import type { RandomBytes } from '../base/random.ts'
 import type { Disk } from '../clients/disk.ts'
-import type { RootKey } from '../keyring/root.ts'
+import type { JoinedRoot, RootKey, SplitRoot } from '../keyring/root.ts'
 import type { Annex } from '../keyring/annex.ts'
 import type { KeyringStore } from '../keyring/store.ts'
 import type { Terminal } from './terminal.ts'
@@ -20,6 +20,13 @@ export interface AdminContext {
   /** What stands beside the keyring of that name. */
   readonly openAnnex: (name: string) => Promise<Annex>
   readonly openRoot: (spec: string, options?: { readonly create?: boolean }) => Promise<RootKey>
+  /** Makes a root that is to be given away in shares. */
+  readonly splitRoot: (options: {
+    readonly count: number
+    readonly threshold: number
+  }) => Promise<SplitRoot>
+  /** Joins the shares in files, or `-`, the standard input, or `fd:N`. */
+  readonly openShares: (names: readonly string[]) => Promise<JoinedRoot>
 }
 
 /** Which keyring a command is about, and what opens it. */

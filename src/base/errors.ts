@@ -44,6 +44,10 @@ export type ErrorCode =
   | 'ERR_PLAINTEXT_SIZE'
   // backup
   | 'ERR_BACKUP_PASSPHRASE'
+  | 'ERR_SHARE_INVALID'
+  | 'ERR_SHARE_FOREIGN'
+  | 'ERR_SHARE_WRONG'
+  | 'ERR_SHARES_TOO_FEW'
   // etcd snapshots, and what API servers keep in etcd
   | 'ERR_SNAPSHOT_INVALID'
   | 'ERR_SNAPSHOT_CHECKSUM'

@@ -34,3 +34,35 @@ export interface RootKey {
    */
   unwrap(slot: WrappedByRoot, context: Uint8Array): Promise<SecretBytes | undefined>
 }
+
+/** A root that was made to be given away in parts: shares, of which some number joins it again. */
+export interface SplitRoot {
+  readonly root: RootKey
+  /** What all shares of it have in common: 16 hexadecimal digits. */
+  readonly group: string
+  /** Each share as the text of its file. Whoever made them disposes of them. */
+  readonly shares: readonly { readonly index: number; readonly text: SecretBytes }[]
+}
+
+/** What is found of one share that is held against a slot. */
+export interface ShareFinding {
+  /** Where it came from: a path, or the standard input. */
+  readonly source: string
+  readonly index: number
+  readonly group: string
+  /**
+   * `good`: of this slot and unaltered; `repeated`: as good, and given already; `foreign`: of another
+   * group; `wrong`: of this group, and not as it was handed out.
+   */
+  readonly state: 'good' | 'repeated' | 'foreign' | 'wrong'
+}
+
+/** A root that is joined from shares. It opens slots and makes none. */
+export interface JoinedRoot extends RootKey {
+  /**
+   * Holds each share against a slot, without joining them.
+   *
+   * @throws `ERR_ROOT_INVALID` when the slot's parameters are out of bounds.
+   */
+  inspect(slot: WrappedByRoot): readonly ShareFinding[]
+}

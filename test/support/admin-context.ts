@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { AdminContext } from '../../src/admin/context.ts'
 import { createRandomPool } from '../../src/base/random.ts'
 import { systemDisk } from '../../src/clients/disk.ts'
-import { openRoot } from '../../src/keyring/roots/open.ts'
+import { makeSplitRoot, openRoot, openShares } from '../../src/keyring/roots/open.ts'
 import { openAnnex, openStore } from '../../src/keyring/stores/open.ts'
 
 /** A context whose terminal records, in a directory of its own that goes with the test. */
@@ -45,6 +45,8 @@ export async function recordedContext(
     openStore: (name) => openStore(name, adapters),
     openAnnex: (name) => openAnnex(name, adapters),
     openRoot: (spec, rootOptions) => openRoot(spec, adapters, rootOptions),
+    splitRoot: (numbers) => makeSplitRoot(numbers, adapters),
+    openShares: (names) => openShares(names, adapters),
     data,
     said,
     warned,

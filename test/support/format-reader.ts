@@ -218,19 +218,36 @@ export function openSlot(kind: string, body: ReadBody, root: VectorRoot): Buffer
   throw new Error('no slot opens')
 }
 
-/** Sections 4 to 7: everything a document holds, after checking its MAC. */
-export function openDocument(
-  document: Buffer,
-  root: VectorRoot,
-): {
+/** What opening a document yields. */
+export interface ReadKeys {
   readonly kind: string
   readonly body: ReadBody
   readonly digest: string
   readonly keyringKey: Buffer
   readonly materials: ReadonlyMap<string, Buffer>
-} {
+}
+
+/** Sections 4 to 7: everything a document holds, after checking its MAC. */
+export function openDocument(document: Buffer, root: VectorRoot): ReadKeys {
+  const { kind, body } = readDocument(document)
+  return openWithKey(document, openSlot(kind, body, root))
+}
+
+/** The same, by a slot whose key is known. */
+export function openDocumentWith(
+  document: Buffer,
+  way: {
+    readonly key: Buffer
+    readonly context: Buffer
+    readonly slot: ReadBody['slots'][number]
+  },
+): ReadKeys {
+  const { key, context, slot } = way
+  return openWithKey(document, openFrame(key, context, Buffer.from(slot.wrapped, 'base64url')))
+}
+
+function openWithKey(document: Buffer, keyringKey: Buffer): ReadKeys {
   const { kind, body, covered, mac, digest } = readDocument(document)
-  const keyringKey = openSlot(kind, body, root)
   const macKey = hkdf(keyringKey, body.keyringId, 'latchkey/keyring/1/mac')
   if (!createHmac('sha256', macKey).update(covered).digest().equals(mac)) throw new Error('MAC')
   const wrapping = hkdf(keyringKey, body.keyringId, 'latchkey/keyring/1/wrap')

@@ -6,7 +6,7 @@ import type { Keyring } from '../../keyring/keyring.ts'
 import { loadRevision } from '../../keyring/load.ts'
 import { confirm } from '../confirm.ts'
 import type { AdminContext, KeyringFlags } from '../context.ts'
-import { openBackup } from './backup.ts'
+import { openBackup } from './open-backup.ts'
 import { publish } from './current.ts'
 
 /** Flags of `latchkey keys adopt`. */
@@ -15,6 +15,7 @@ export interface AdoptFlags extends KeyringFlags {
   readonly from: string
   readonly fromRoot: readonly string[]
   readonly passphraseFile: string | undefined
+  readonly share?: readonly string[]
   readonly yes: boolean
 }
 
@@ -59,8 +60,5 @@ async function openOther(context: AdminContext, flags: AdoptFlags): Promise<Keyr
       hint: '--from takes a keyring directory or a backup file',
     })
   }
-  if (flags.passphraseFile === undefined) {
-    throw new LatchkeyError('ERR_USAGE', 'a backup needs --passphrase-file')
-  }
-  return openBackup(context, { from: flags.from, passphraseFile: flags.passphraseFile })
+  return openBackup(context, flags)
 }

@@ -8,7 +8,7 @@ import type { RandomBytes } from '../../base/random.ts'
 import { SecretBytes } from '../../base/secret.ts'
 import type { Disk } from '../../clients/disk.ts'
 import { readGuardedFile, readUpTo } from '../../clients/guarded-file.ts'
-import type { RootKey } from '../root.ts'
+import type { JoinedRoot, RootKey, SplitRoot } from '../root.ts'
 import { parseRootSpec, type RootSpec } from './spec.ts'
 
 /** What roots need from the process that opens them. */
@@ -26,6 +26,8 @@ export interface RootDeps {
 }
 
 const maxPassphraseBytes = 4096
+/** Room for every share of a backup. */
+const maxShareFileBytes = 65_536
 const readFrom = promisify(readCallback)
 
 /**
@@ -74,7 +76,10 @@ export async function openRoot(
 export async function readPassphrase(spec: RootSpec, deps: RootDeps): Promise<SecretBytes> {
   using read =
     spec.from === 'descriptor'
-      ? await readDescriptor(spec.descriptor)
+      ? await readDescriptor(spec.descriptor, {
+          title: 'passphrase',
+          maxBytes: maxPassphraseBytes,
+        })
       : await readSecretFile(pathOf(spec, deps), spec, { deps, maxBytes: maxPassphraseBytes })
   const bytes = read.expose()
   const lineEnd = bytes.at(-1) !== 0x0a ? 0 : bytes.at(-2) === 0x0d ? 2 : 1
@@ -84,6 +89,76 @@ export async function readPassphrase(spec: RootSpec, deps: RootDeps): Promise<Se
   throw new LatchkeyError('ERR_ROOT_INVALID', 'the passphrase is empty', {
     hint: 'put a long random one into its file, as in: openssl rand -base64 24',
   })
+}
+
+/**
+ * Makes a root to be given away in shares; see roots/shares.ts.
+ *
+ * @throws `ERR_USAGE` when the numbers are out of bounds.
+ */
+export async function makeSplitRoot(
+  options: { readonly count: number; readonly threshold: number },
+  deps: RootDeps,
+): Promise<SplitRoot> {
+  const { splitRoot } = await import('./shares.ts')
+  return await splitRoot(options, deps)
+}
+
+/**
+ * A root joined from the shares in `names`: each a file, `fd:N`, or `-` for the standard input; one
+ * may hold several shares.
+ *
+ * @throws `ERR_ROOT_NOT_FOUND`, `ERR_ROOT_UNSAFE` when others may write a file, `ERR_SHARE_INVALID`.
+ */
+export async function openShares(names: readonly string[], deps: RootDeps): Promise<JoinedRoot> {
+  const [{ sharesRoot }, { decodeShares }] = await Promise.all([
+    import('./shares.ts'),
+    import('./share-text.ts'),
+  ])
+  const given = []
+  for (const name of names) {
+    const descriptor = name === '-' ? '0' : /^fd:([0-9]{1,5})$/.exec(name)?.[1]
+    const source = name === '-' ? 'standard input' : name
+    using text =
+      descriptor === undefined
+        ? await readShareFile(resolve(deps.cwd, name), deps)
+        : await readDescriptor(Number(descriptor), { title: 'share', maxBytes: maxShareFileBytes })
+    for (const share of decodeShares(text, source)) given.push({ ...share, source })
+  }
+  return sharesRoot(given, deps)
+}
+
+async function readShareFile(path: string, deps: RootDeps): Promise<SecretBytes> {
+  const title = 'share file'
+  const bytes = await readGuardedFile(path, {
+    uid: deps.uid,
+    forbiddenMode: 0o022,
+    title,
+    code: 'ERR_ROOT_UNSAFE',
+    maxBytes: maxShareFileBytes,
+    oversizeCode: 'ERR_SHARE_INVALID',
+  })
+  if (bytes === undefined) {
+    throw new LatchkeyError('ERR_ROOT_NOT_FOUND', `there is no file ${path}`, {
+      hint: 'name the file of a share, or - to give it on the standard input',
+    })
+  }
+  await warnWhenReadable(path, { title, deps })
+  return SecretBytes.take(bytes)
+}
+
+/** A file of a person may lie on a medium that knows no modes; that others can read it is said. */
+async function warnWhenReadable(
+  path: string,
+  { title, deps }: { readonly title: string; readonly deps: RootDeps },
+): Promise<void> {
+  const mode = await stat(path).then(
+    (found) => found.mode,
+    () => 0,
+  )
+  if ((mode & 0o044) !== 0) {
+    deps.warn(`${title} ${path} can be read by others: chmod 0600 ${path}`)
+  }
 }
 
 function pathOf(spec: RootSpec, deps: RootDeps): string {
@@ -116,18 +191,10 @@ async function readSecretFile(
       hint: 'name the root that the keyring was made with',
     })
   }
-  const secret = SecretBytes.take(bytes)
-  const mode =
-    spec.from === 'path'
-      ? await stat(path).then(
-          ({ mode }) => mode,
-          () => 0,
-        )
-      : 0
-  if (spec.type === 'passphrase' && (mode & 0o044) !== 0) {
-    options.deps.warn(`${title} ${path} can be read by others: chmod 0600 ${path}`)
+  if (spec.type === 'passphrase' && spec.from === 'path') {
+    await warnWhenReadable(path, { title, deps: options.deps })
   }
-  return secret
+  return SecretBytes.take(bytes)
 }
 
 /**
@@ -140,23 +207,24 @@ function forbiddenMode(spec: RootSpec): number {
   return spec.type === 'file' ? 0o077 : 0o022
 }
 
-async function readDescriptor(descriptor: number): Promise<SecretBytes> {
+async function readDescriptor(
+  descriptor: number,
+  { title, maxBytes }: { readonly title: 'passphrase' | 'share'; readonly maxBytes: number },
+): Promise<SecretBytes> {
   let bytes: Uint8Array | undefined
   try {
-    bytes = await readUpTo(maxPassphraseBytes, {
+    bytes = await readUpTo(maxBytes, {
       expectedBytes: 255,
       read: async (into) => (await readFrom(descriptor, into, 0, into.byteLength, null)).bytesRead,
     })
   } catch (error) {
     throw new LatchkeyError('ERR_ROOT_NOT_FOUND', `descriptor ${descriptor} cannot be read`, {
-      hint: `open it, as in: --root passphrase:fd:${descriptor} ${descriptor}<passphrase-file`,
+      hint: `open it, as in: ${title === 'share' ? `--share fd:${descriptor} ${descriptor}<share-file` : `--root passphrase:fd:${descriptor} ${descriptor}<passphrase-file`}`,
       cause: error,
     })
   }
   if (bytes !== undefined) return SecretBytes.take(bytes)
-  throw new LatchkeyError(
-    'ERR_ROOT_INVALID',
-    `the passphrase has more than ${maxPassphraseBytes} bytes`,
-    { hint: 'name the file or descriptor that holds the passphrase and nothing else' },
-  )
+  throw new LatchkeyError('ERR_ROOT_INVALID', `the ${title} has more than ${maxBytes} bytes`, {
+    hint: `name the file or descriptor that holds the ${title} and nothing else`,
+  })
 }

@@ -2,7 +2,7 @@ import * as fs from 'node:fs/promises'
 import type { AdminContext } from '../../../src/admin/context.ts'
 import { createRandomPool } from '../../../src/base/random.ts'
 import type { Disk } from '../../../src/clients/disk.ts'
-import { openRoot } from '../../../src/keyring/roots/open.ts'
+import { makeSplitRoot, openRoot, openShares } from '../../../src/keyring/roots/open.ts'
 import { openAnnex, openStore } from '../../../src/keyring/stores/open.ts'
 import { cheapPassphraseRoot } from '../keyrings.ts'
 
@@ -33,5 +33,7 @@ export function contextIn(cwd: string, disk: Disk): AdminContext & { readonly da
       spec.startsWith('passphrase:')
         ? cheapPassphraseRoot(await fs.readFile(`${cwd}/${spec.slice(11)}`, 'utf8'))
         : openRoot(spec, adapters, options),
+    splitRoot: (numbers) => makeSplitRoot(numbers, adapters),
+    openShares: (names) => openShares(names, adapters),
   }
 }
