@@ -6,12 +6,13 @@ import { defaultPrefix } from '../../src/storage/resource.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { prefixOf } from './etcd-prefix.ts'
-import { settle, withConfig } from './options.ts'
+import { settle, withBackup, withConfig } from './options.ts'
 
 interface Options {
   readonly snapshot: string
   readonly backup?: string
   readonly passphraseFile?: string
+  readonly share: readonly string[]
   readonly encryptionConfig?: string
   readonly all: boolean
   readonly out?: string
@@ -21,7 +22,7 @@ interface Options {
 
 /** Adds `latchkey etcd decrypt`. */
 export function addEtcdDecrypt(etcd: Command): void {
-  withConfig(etcd.command('decrypt'))
+  withConfig(withBackup(etcd.command('decrypt')))
     .description('take objects out of a snapshot with a key backup alone')
     .argument(
       '[key...]',
@@ -29,7 +30,6 @@ export function addEtcdDecrypt(etcd: Command): void {
     )
     .option('--snapshot <file>', 'the snapshot of etcd')
     .option('--backup <file>', 'the backup of the keyring')
-    .option('--passphrase-file <file>', 'file that holds its passphrase, or fd:N')
     .option(
       '--encryption-config <file>',
       "the API servers' own, for what other providers encrypted",
@@ -59,21 +59,19 @@ Exit codes:
 async function decrypt(keys: readonly string[], options: Options): Promise<void> {
   const { etcdDecrypt } = await import('../../src/admin/etcd/decrypt/command.ts')
   const { snapshotSource } = await import('../../src/admin/etcd/snapshot-source.ts')
-  const { openBackup } = await import('../../src/admin/keys/backup.ts')
+  const { openBackup } = await import('../../src/admin/keys/open-backup.ts')
   const { readEncryptionConfig } = await import('../../src/admin/etcd/read-encryption-config.ts')
   const context = processContext()
-  const { backup: from, passphraseFile, encryptionConfig, out } = options
-  if ((from === undefined) !== (passphraseFile === undefined)) {
-    throw new LatchkeyError('ERR_USAGE', 'one of --backup and --passphrase-file is missing')
+  const { backup: from, passphraseFile, share, encryptionConfig, out } = options
+  if (from === undefined && (passphraseFile !== undefined || share.length > 0)) {
+    throw new LatchkeyError('ERR_USAGE', '--backup is missing')
   }
   using config =
     encryptionConfig === undefined
       ? undefined
       : await readEncryptionConfig(encryptionConfig, context.cwd)
   using backup =
-    from === undefined || passphraseFile === undefined
-      ? undefined
-      : await openBackup(context, { from, passphraseFile })
+    from === undefined ? undefined : await openBackup(context, { from, passphraseFile, share })
   const complete = await interruptible('name another --out and run it again', (signal) =>
     etcdDecrypt(
       {
