@@ -6,12 +6,13 @@ import { defaultPrefix } from '../../src/storage/resource.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { prefixOf } from './etcd-prefix.ts'
-import { settle } from './options.ts'
+import { repeatable, settle } from './options.ts'
 
 interface Options {
   readonly check?: string
   readonly from?: string
   readonly passphraseFile?: string
+  readonly share: readonly string[]
   readonly keyring?: string
   readonly root: readonly string[]
   readonly prefix: string
@@ -23,6 +24,9 @@ export function withBackupCheck(command: Command): Command {
   return command
     .option('--check <snapshot>', 'see first whether the backup has every key the snapshot needs')
     .option('--from <file>', 'with --check: the backup that is there, instead of a new one')
+    .addOption(
+      repeatable('--share <file>', 'with --from: shares that open it; - for standard input'),
+    )
     .option('--prefix <prefix>', "with --check: the API servers' --etcd-prefix", defaultPrefix)
     .option('-o, --output <format>', 'with --check: table, json or yaml', 'table')
     .addHelpText(
@@ -40,24 +44,22 @@ export function withBackupCheck(command: Command): Command {
 export async function checkAgainstSnapshot(command: Command): Promise<void> {
   const options = await settle<Options>(command, ['check'])
   const { checkBackup, presentBackupCheck } = await import('../../src/admin/keys/backup-check.ts')
-  const { openBackup } = await import('../../src/admin/keys/backup.ts')
+  const { openBackup } = await import('../../src/admin/keys/open-backup.ts')
   const { openCurrent } = await import('../../src/admin/keys/current.ts')
   const { snapshotSource } = await import('../../src/admin/etcd/snapshot-source.ts')
   const context = processContext()
   const output = parseOutputFormat(options.output)
-  const { check = '', from, passphraseFile, keyring, root } = options
+  const { check = '', from, passphraseFile, share, keyring, root } = options
   using current =
     from === undefined && keyring !== undefined && root.length > 0
       ? await openCurrent(context, { keyring, root })
       : undefined
   using backup =
-    from === undefined || passphraseFile === undefined
-      ? undefined
-      : await openBackup(context, { from, passphraseFile })
+    from === undefined ? undefined : await openBackup(context, { from, passphraseFile, share })
   const keys = current?.keyring ?? backup
   if (keys === undefined) {
     throw new LatchkeyError('ERR_USAGE', 'nothing is named that --check could look into', {
-      hint: 'name a backup with --from and --passphrase-file, or a keyring with --keyring and --root',
+      hint: 'name a backup with --from and --passphrase-file or --share, or a keyring with --keyring and --root',
     })
   }
   const found = await interruptible('run it again: it has changed nothing', (signal) =>
