@@ -5,10 +5,14 @@ import type { SidecarEvent } from '../../src/sidecar/agent/events.ts'
 import type { SidecarConfig } from '../../src/sidecar/config.ts'
 import type { SidecarMetrics } from '../../src/sidecar/metrics.ts'
 import {
+  awaitedPage,
   booleanPage,
   openStatusServer,
   type StatusServer,
 } from '../../src/sidecar/status-server.ts'
+
+// Within the time limit of the probe that the webhook writes, with a second for a busy machine.
+const startWaitMs = 4_000
 
 /**
  * Serves what the configuration asks for: yes or no to probes on one address, metrics on another.
@@ -31,7 +35,11 @@ export async function openStatusPages(
   try {
     if (config.health !== undefined) {
       const server = await openStatusServer(config.health, {
-        '/startz': booleanPage(() => agent.started),
+        '/startz': awaitedPage(
+          () => agent.started,
+          () => agent.untilStarted(),
+          startWaitMs,
+        ),
         '/readyz': booleanPage(() => agent.ready),
         '/livez': booleanPage(() => true),
       })

@@ -2,8 +2,14 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { printHostPort, type HostPort } from '../base/address.ts'
 import { LatchkeyError, systemCode } from '../base/errors.ts'
 
-/** What is shown at a path: a status and a text without anything secret. */
-export type Page = () => { readonly status: 200 | 503; readonly text: string }
+/** What is shown: a status and a text without anything secret. */
+export interface Shown {
+  readonly status: 200 | 503
+  readonly text: string
+}
+
+/** What is shown at a path. `gone` is aborted when nobody waits for it any more. */
+export type Page = (gone: AbortSignal) => Shown | Promise<Shown>
 
 /** A running server. */
 export interface StatusServer {
@@ -11,7 +17,7 @@ export interface StatusServer {
   close(): Promise<void>
 }
 
-/** How long one exchange may take, in milliseconds. */
+/** How long one exchange may take, in milliseconds; a page that waits must be done before. */
 const deadlineMs = 5_000
 const maxHeadBytes = 8_192
 const maxConnections = 32
@@ -71,11 +77,41 @@ export function booleanPage(holds: () => boolean): Page {
   return () => (holds() ? { status: 200, text: 'ok\n' } : { status: 503, text: 'no\n' })
 }
 
+/**
+ * The same, but a `no` is only said when `comes` has not resolved within `waitMs` milliseconds.
+ *
+ * @remarks
+ * For the startup probe: each refusal is an Event that the kubelet writes about a pod which may wait
+ * for hours, and a yes that is waited for comes at once, not with the next probe.
+ */
+export function awaitedPage(
+  holds: () => boolean,
+  comes: () => Promise<void>,
+  waitMs: number,
+): Page {
+  const page = booleanPage(holds)
+  return async (gone) => {
+    if (!holds() && !gone.aborted) {
+      const over = Promise.withResolvers<undefined>()
+      const end = (): void => {
+        over.resolve(undefined)
+      }
+      const timer = setTimeout(end, waitMs)
+      gone.addEventListener('abort', end)
+      await Promise.race([comes(), over.promise])
+      clearTimeout(timer)
+    }
+    return page(gone)
+  }
+}
+
 function serve(socket: Socket, pages: Readonly<Record<string, Page>>): void {
   const timer = setTimeout(() => socket.destroy(), deadlineMs)
   timer.unref()
+  const gone = new AbortController()
   socket.once('close', () => {
     clearTimeout(timer)
+    gone.abort()
   })
   // A peer that is gone is no problem of ours.
   socket.on('error', () => undefined)
@@ -89,23 +125,30 @@ function serve(socket: Socket, pages: Readonly<Record<string, Page>>): void {
     socket.resume()
     const [line = ''] = head.split('\r\n', 1)
     const isHead = line.startsWith('HEAD ')
-    const found: Answer =
+    const found: Answer | Promise<Answer> =
       end < 0 || end > maxHeadBytes
         ? { status: 431, text: 'the request is too long\n' }
-        : answer(line, pages)
-    socket.end(printAnswer(found, { body: !isHead }))
+        : answer(line, pages, gone.signal)
+    const send = async (): Promise<void> => {
+      socket.end(printAnswer(await found, { body: !isHead }))
+    }
+    send().catch(() => socket.destroy())
   }
   socket.on('data', read)
 }
 
-function answer(line: string, pages: Readonly<Record<string, Page>>): Answer {
+function answer(
+  line: string,
+  pages: Readonly<Record<string, Page>>,
+  gone: AbortSignal,
+): Answer | Promise<Answer> {
   const [, method, target = ''] =
     /^([!#-'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP\/1\.[01]$/.exec(line) ?? []
   if (method === undefined) return { status: 400, text: 'this is no request\n' }
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'only GET is served\n' }
   const [path = ''] = target.split('?', 1)
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined
-  return page?.() ?? { status: 404, text: `paths: ${Object.keys(pages).join(' ')}\n` }
+  return page?.(gone) ?? { status: 404, text: `paths: ${Object.keys(pages).join(' ')}\n` }
 }
 
 function printAnswer({ status, text }: Answer, { body }: { readonly body: boolean }): string {

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { readSidecarCommand } from '../../src/sidecar/config.ts'
 import { sidecarFlags, sidecarHelp } from '../../src/sidecar/flags.ts'
 import { SidecarMetrics } from '../../src/sidecar/metrics.ts'
-import { booleanPage, openStatusServer } from '../../src/sidecar/status-server.ts'
+import { awaitedPage, booleanPage, openStatusServer } from '../../src/sidecar/status-server.ts'
 
 test('metrics are Prometheus text with help and type for each', (t) => {
   const metrics = new SidecarMetrics()
@@ -41,6 +41,58 @@ test('a status server says yes or no, and nothing else', async (t) => {
   t.is((await fetch(`${base}/readyz`, { method: 'HEAD' })).headers.get('content-length'), '3')
   t.is((await fetch(`${base}/readyz`)).status, 200)
   await t.throwsAsync(openStatusServer(server.address, {}), { code: 'ERR_IO' })
+})
+
+test('a page that is waited for says yes at once when it comes, and no after the time', async (t) => {
+  let holds = false
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  let asked = Promise.withResolvers<undefined>()
+  const comes = async (): Promise<void> => {
+    asked.resolve(undefined)
+    await promise
+  }
+  const server = await openStatusServer(
+    { host: '127.0.0.1', port: 0 },
+    {
+      '/short': awaitedPage(() => holds, comes, 20),
+      '/long': awaitedPage(() => holds, comes, 2 ** 30),
+    },
+  )
+  t.teardown(() => server.close())
+  const base = `http://127.0.0.1:${server.address.port}`
+  t.is((await fetch(`${base}/short`)).status, 503)
+  // Who goes away is not waited for, and takes nobody else along.
+  asked = Promise.withResolvers()
+  const impatient = new AbortController()
+  const left = fetch(`${base}/long`, { signal: impatient.signal })
+  await asked.promise
+  impatient.abort()
+  await t.throwsAsync(left, { name: 'AbortError' })
+
+  asked = Promise.withResolvers()
+  const answer = fetch(`${base}/long`)
+  await asked.promise
+  holds = true
+  resolve(undefined)
+  t.is(await (await answer).text(), 'ok\n')
+  t.is((await fetch(`${base}/long`)).status, 200)
+})
+
+test('a server that closes waits for no page', async (t) => {
+  const asked = Promise.withResolvers<undefined>()
+  const never = awaitedPage(
+    () => false,
+    async () => {
+      asked.resolve(undefined)
+      await new Promise(() => undefined)
+    },
+    2 ** 30,
+  )
+  const server = await openStatusServer({ host: '127.0.0.1', port: 0 }, { '/startz': never })
+  const answer = fetch(`http://127.0.0.1:${server.address.port}/startz`)
+  await asked.promise
+  await server.close()
+  await t.throwsAsync(answer)
 })
 
 /** What the server answers to raw bytes, until it closes the connection. */

@@ -36,6 +36,7 @@ export class Agent {
   readonly #acknowledger: Acknowledger
   readonly #upkeep = new Doorbell()
   readonly #over = new AbortController()
+  readonly #begun = Promise.withResolvers<undefined>()
   #session: BrokerSession | undefined
   #lastError: LatchkeyError | undefined
   #end: AgentEnd = { kind: 'stopped' }
@@ -81,6 +82,11 @@ export class Agent {
   /** Whether every file of the plan was once published, by this process or one before it. */
   get started(): boolean {
     return this.#journal.state.started
+  }
+
+  /** Resolves as soon as {@link started} holds; never, when it never does. */
+  async untilStarted(): Promise<void> {
+    if (!this.started) await this.#begun.promise
   }
 
   /** Whether every file of the plan is in place, and none older than the operator allows. */
@@ -219,6 +225,7 @@ export class Agent {
     this.#guarded(() => {
       this.#journal.update({ started: true })
       this.#options.log.info('pod.started')
+      this.#begun.resolve(undefined)
     })
   }
 

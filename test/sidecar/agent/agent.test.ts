@@ -29,6 +29,7 @@ test('a sidecar asks for what its plan needs, publishes it and says so', async (
     client: 'test',
   })
   t.false(sidecar.agent.started)
+  const begun = sidecar.agent.untilStarted()
   stream.accept()
   const sequence = stream.sendSet([readyItem('db', { password: 'one' }), tls('1')])
   t.deepEqual(await stream.acknowledged(sequence), {
@@ -40,6 +41,8 @@ test('a sidecar asks for what its plan needs, publishes it and says so', async (
   t.is(pod.read('etc/app/db/password'), 'one')
   t.is(pod.read('etc/app/tls/tls.key'), 'key 1')
   t.true(sidecar.agent.started && sidecar.agent.ready)
+  await begun
+  await sidecar.agent.untilStarted()
   t.deepEqual(await sidecar.stop(), { kind: 'stopped' })
   await stream.ended
 })
