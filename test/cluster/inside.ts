@@ -6,11 +6,16 @@ import { startOneNode } from '../e2e/support/one-node/start.ts'
 import { writeHandle } from './support/handle.ts'
 import { installAsWritten } from './support/install.ts'
 
-// inside.ts DIRECTORY CONTROL-GROUP [arguments for ava]: started by run.ts in the cluster's namespaces.
+// inside.ts DIRECTORY CONTROL-GROUP [--bench | arguments for ava]: started by run.ts in the cluster's namespaces.
 // It stops nothing: when it ends, so does everything in here.
 
 const [directory = '', controlGroup = '', ...args] = process.argv.slice(2)
 const project = join(import.meta.dirname, '..', '..')
+const bench = join(import.meta.dirname, 'bench', 'run.ts')
+const ava = [
+  join(project, 'node_modules', 'ava', 'entrypoints', 'cli.mjs'),
+  ...['--config', join(import.meta.dirname, 'ava.config.js'), ...args],
+]
 
 process.exitCode = await main().catch(async (error: unknown) => {
   console.error('test:cluster:', error instanceof Error ? error.message : 'unknown error')
@@ -32,7 +37,7 @@ async function main(): Promise<number> {
   await installAsWritten(ground, { directory, kubeconfig: cluster.server.kubeconfig })
   const handle = join(directory, 'cluster.json')
   await writeHandle(handle, { directory, ground, controlGroup, cluster })
-  const code = await ava(handle)
+  const code = await node(handle, args[0] === '--bench' ? [bench, ...args.slice(1)] : ava)
   if (code !== 0) await keep()
   return code
 }
@@ -42,10 +47,9 @@ async function keep(): Promise<void> {
   await writeFile(join(directory, 'keep'), '')
 }
 
-async function ava(handle: string): Promise<number> {
-  const program = join(project, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-  const config = join(import.meta.dirname, 'ava.config.js')
-  const child = spawn(process.execPath, [program, '--config', config, ...args], {
+/** Runs a script with the cluster's handle, and resolves with its exit code. */
+async function node(handle: string, script: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, script, {
     cwd: project,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, LATCHKEY_CLUSTER: handle },

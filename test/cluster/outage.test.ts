@@ -1,7 +1,7 @@
 import test from 'ava'
-import { readFile, readdir } from 'node:fs/promises'
 import { collection } from '../e2e/support/kubernetes.ts'
 import { until } from '../e2e/support/until.ts'
+import { processOf } from './support/container-process.ts'
 import { podOf, podReady, podStatus, type PodStatus } from './support/pods.ts'
 import { createShop, type Shop } from './support/shop.ts'
 import { takeTurnsWith } from './support/turn.ts'
@@ -53,17 +53,6 @@ async function scale(name: string, replicas: number): Promise<void> {
     },
     { timeoutMs: 120_000, everyMs: 200 },
   )
-}
-
-/** The process that is number 1 in a container, by the control group that it is in. */
-async function processOf(containerId = ''): Promise<number> {
-  const id = containerId.replace('containerd://', '')
-  for (const entry of await readdir('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
-    const groups = await readFile(`/proc/${entry}/cgroup`, 'utf8').catch(() => '')
-    if (id !== '' && groups.includes(id)) return Number(entry)
-  }
-  throw new Error(`no process of container ${id}`)
 }
 
 const sidecarOf = (status: PodStatus): PodStatus['initContainers'][number] | undefined =>

@@ -16,7 +16,7 @@ import { missing } from '../e2e/support/one-node/requirements.ts'
 import type { ToolName } from '../e2e/support/tools.ts'
 
 // npm run test:cluster [-- arguments for ava]: a Kubernetes with one real node, in namespaces of its
-// own, and the tests that need one. Nothing of the machine is changed but for control groups, which
+// own, and the tests that need one; npm run bench:cluster: what is measured on one. Nothing of the machine is changed but for control groups, which
 // are removed when the run has ended, however it did.
 
 const needed: readonly ToolName[] = [

@@ -26,7 +26,11 @@ const project = join(import.meta.dirname, '..', '..', '..')
 
 /** The cluster of this run, and a ground for the file's own things. Call it once, at the top. */
 export function useCluster<Context>(test: TestFn<Context>): Cluster {
-  const ground = useGround(test)
+  return openCluster(useGround(test))
+}
+
+/** The cluster of this run, for what is no test. */
+export function openCluster(ground: Ground): Cluster {
   const handle = readHandle()
   const { kubeconfig } = handle
   const https = createHttpsClient(handle.server, credentialsOf(kubeconfig))
