@@ -17,7 +17,7 @@ const ground = useGround(test)
 const project = join(import.meta.dirname, '..', '..')
 const copy = join(ground.dir, 'latchkey')
 /** What .ci/run runs from a clean clone, this test among it; and what takes an hour. */
-const suites = ['npm test', 'npm run test:e2e', 'npm run bench']
+const suites = ['npm test', 'npm run test:e2e', 'npm run test:cluster', 'npm run bench']
 const longRunning = 'npm start'
 
 let readme: string
@@ -113,6 +113,6 @@ test.serial('a newcomer can do everything that README.md shows', async (t) => {
 
 test.serial('what is left out here is run by .ci/run', async (t) => {
   const script = await readFile(join(project, '.ci', 'run'), 'utf8')
-  for (const suite of suites.slice(0, 2)) t.true(script.includes(suite), suite)
+  for (const suite of suites.slice(0, 3)) t.true(script.includes(suite), suite)
   t.true('bench' in manifest.scripts)
 })
