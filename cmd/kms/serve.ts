@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { systemClock } from '../../src/base/clock.ts'
 import { createRandomPool } from '../../src/base/random.ts'
 import { systemDisk } from '../../src/clients/disk.ts'
@@ -25,7 +26,16 @@ export async function serveKms(
   const common = { disk: systemDisk, random, uid, cwd: process.cwd() }
   const environment = process.env
   const listen = await prepareToListen(config, { uid, random })
-  const store = await openStore(config.keyring, common)
+  const node = {
+    name: config.nodeName ?? hostname().toLowerCase(),
+    reload: {
+      signal,
+      onProblem: (error: unknown) => {
+        log.warn('kms.etcd_certificate_refused', {}, error)
+      },
+    },
+  }
+  const store = await openStore(config.keyring, common, { etcd: config.etcd, node })
   const openRoots = await rootOpener(config.roots, { ...common, environment, log })
   try {
     await runKms({
@@ -53,6 +63,7 @@ export async function serveKms(
       onReloadRequest: (reload) => process.on('SIGHUP', reload),
     })
   } finally {
+    store.close?.()
     flush()
   }
 }

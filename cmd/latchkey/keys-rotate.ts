@@ -4,7 +4,7 @@ import { parseOutputFormat } from '../../src/admin/output.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { LatchkeyError } from '../../src/base/errors.ts'
 import { processContext } from '../process-context.ts'
-import { repeatable, settle, withKeyring } from './options.ts'
+import { repeatable, settle, withEtcd, withKeyring } from './options.ts'
 
 interface Options {
   readonly keyring: string
@@ -30,17 +30,13 @@ interface Options {
 
 /** Adds `latchkey keys rotate`. */
 export function addKeysRotate(keys: Command): void {
-  withKeyring(keys.command('rotate'))
+  withEtcd(withKeyring(keys.command('rotate')))
     .description(
       'rotate the master key: stage, wait for every member, activate, prove every API server, rewrite, scan etcd, retire; interrupted, it goes on when repeated; exits with 3 when going on could lose data',
     )
     .option('--kubeconfig <file>', 'of an administrator')
     .addOption(repeatable('--server <url>', 'an API server that its Lease does not lead to'))
     .option('--listen <socket>', "the plugin's socket, for a keyring in a directory")
-    .addOption(repeatable('--etcd <url>', "the API servers' etcd: https://HOST:PORT[,HOST:PORT…]"))
-    .option('--etcd-ca <file>', 'certificate authority of etcd')
-    .option('--etcd-cert <file>', 'client certificate for etcd')
-    .option('--etcd-key <file>', 'its key')
     .option('--prefix <prefix>', "the API servers' --etcd-prefix", '/registry')
     .option('--canary-namespace <namespace>', 'where canaries are written', 'kube-system')
     .addOption(

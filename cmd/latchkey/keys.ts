@@ -11,6 +11,8 @@ import { LatchkeyError } from '../../src/base/errors.ts'
 import { exitCodes } from '../../src/base/exit-code.ts'
 import { processContext } from '../process-context.ts'
 import { addKeysRotate } from './keys-rotate.ts'
+import { addKeysMoves } from './keys-moves.ts'
+import { nodesCommand } from './keys-nodes.ts'
 import { checkAgainstSnapshot, withBackupCheck } from './keys-backup-check.ts'
 import { repeatable, settle, withBackup, withConfig, withKeyring } from './options.ts'
 
@@ -23,6 +25,8 @@ export function keysCommand(): Command {
   addKeysRotate(keys)
   addRemovals(keys)
   addCopies(keys)
+  addKeysMoves(keys)
+  keys.addCommand(nodesCommand())
   return keys
 }
 
@@ -112,7 +116,7 @@ function addCopies(keys: Command): void {
     })
   withBackup(withKeyring(keys.command('adopt')))
     .description('merge a diverged copy, another keyring or a backup into this one')
-    .option('--from <dir|file>', 'the other keyring directory, or a backup')
+    .option('--from <place>', 'the other keyring, or a backup')
     .addOption(repeatable('--from-root <root>', "what opens the other keyring; default: --root's"))
     .option('--yes', 'do not ask', false)
     .action(async (_options, command: Command) => {

@@ -16,24 +16,35 @@ export function repeatable(flags: string, description: string): Option {
 
 /** Adds the options that say which keyring, and the file that may hold any option. */
 export function withKeyring(command: Command): Command {
-  return withConfig(
-    command
-      .option('--keyring <dir>', 'directory of the keyring')
-      .addOption(
-        repeatable('--root <root>', 'what opens it: file:FILE, passphrase:FILE or passphrase:fd:N'),
-      ),
+  return withKeyringPlace(command).addOption(
+    repeatable('--root <root>', 'what opens it: file:FILE, passphrase:FILE or passphrase:fd:N'),
   )
 }
 
-/** Adds the options that say where a running etcd is. */
+/** As {@link withKeyring}, for commands that need no root. */
+export function withKeyringPlace(command: Command): Command {
+  const place = command
+    .option('--keyring <place>', 'directory of the keyring, or etcd:https://HOST:PORT[,…]/PREFIX')
+    .option('--local-copy <dir>', "directory of this node's copy of a keyring in etcd")
+  return withConfig(withEtcdFiles(place))
+}
+
+/** Adds the options that reach etcd itself. */
 export function withEtcd(command: Command): Command {
+  const urls = repeatable(
+    '--etcd <url,…>',
+    'an etcd: the URLs of its members; again for another etcd',
+  )
+  return withEtcdFiles(command.addOption(urls))
+}
+
+function withEtcdFiles(command: Command): Command {
+  // A command may read a keyring in etcd and the etcd of the API servers; one set of files is for both.
+  if (optionOf(command, 'etcd-ca') !== undefined) return command
   return command
-    .addOption(
-      repeatable('--etcd <url,…>', 'an etcd: the URLs of its members; again for another etcd'),
-    )
-    .option('--etcd-ca <file>', "authorities of the members' certificates, PEM")
-    .option('--etcd-cert <file>', "the client's certificate, PEM")
-    .option('--etcd-key <file>', "the client's private key, PEM")
+    .option('--etcd-ca <file>', "authorities of etcd's certificates, PEM")
+    .option('--etcd-cert <file>', 'client certificate for etcd, PEM')
+    .option('--etcd-key <file>', 'its private key, PEM')
 }
 
 /** Adds the options that say what opens a backup. */
@@ -72,7 +83,14 @@ export async function settle<Options extends object>(
 }
 
 /** Keys of the plugin's configuration file that mean nothing to the CLI, so that one file serves both. */
-const pluginKeys = new Set(['listen', 'metrics', 'socket-group', 'strict-health', 'log-level'])
+const pluginKeys = new Set([
+  'listen',
+  'metrics',
+  'socket-group',
+  'strict-health',
+  'log-level',
+  'node-name',
+])
 
 async function mergeConfig(command: Command, file: string): Promise<void> {
   const path = resolve(file)

@@ -16,9 +16,10 @@ export interface AdminContext {
   readonly uid: number
   /** Base of relative paths. */
   readonly cwd: string
-  readonly openStore: (name: string) => Promise<KeyringStore>
+  /** Opens what `--keyring` names; for a keyring in etcd with the flags that say how it is reached. */
+  readonly openStore: (name: string, etcd?: EtcdKeyringFlags) => Promise<KeyringStore>
   /** What stands beside the keyring of that name. */
-  readonly openAnnex: (name: string) => Promise<Annex>
+  readonly openAnnex: (name: string, etcd?: EtcdKeyringFlags) => Promise<Annex>
   readonly openRoot: (spec: string, options?: { readonly create?: boolean }) => Promise<RootKey>
   /** Makes a root that is to be given away in shares. */
   readonly splitRoot: (options: {
@@ -29,8 +30,17 @@ export interface AdminContext {
   readonly openShares: (names: readonly string[]) => Promise<JoinedRoot>
 }
 
+/** How a keyring in etcd is reached. */
+export interface EtcdKeyringFlags {
+  readonly etcdCa?: string
+  readonly etcdCert?: string
+  readonly etcdKey?: string
+  /** Directory of this node's own copy. */
+  readonly localCopy?: string
+}
+
 /** Which keyring a command is about, and what opens it. */
-export interface KeyringFlags {
+export interface KeyringFlags extends EtcdKeyringFlags {
   readonly keyring: string
   readonly root: readonly string[]
 }

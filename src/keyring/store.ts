@@ -1,4 +1,5 @@
 import type { LineageMark } from './lineage.ts'
+import type { KeyringMembers, KeyringMembership } from './members.ts'
 
 /**
  * PORT. Where keyring documents are kept. Implementations live in `stores/` and pass
@@ -22,13 +23,19 @@ export interface KeyringStore {
    * (`undefined`: the store is still empty). When it returns, the document survives a power cut;
    * whenever it is interrupted, either the old or the new document is current.
    *
-   * @throws `ERR_KEYRING_CONFLICT` when somebody else published first (reload and decide again),
+   * With `members`, the revision of a `MemberList`, also only if no node has joined since.
+   *
+   * @throws `ERR_KEYRING_CONFLICT` when somebody else published first, or a node has joined (reload and
+   * decide again),
    * `ERR_KEYRING_EXISTS` when `replaces` is undefined and a document is there, `ERR_KEYRING_UNSAFE`
    * as {@link KeyringStore.load}, `ERR_DISK_FULL` and `ERR_IO` when it could not be written. The old
    * document is then still current, with one exception that the message tells: the new one is
    * current, but could not be made to survive a power cut.
    */
-  publish(bytes: Uint8Array, options: { readonly replaces: number | undefined }): Promise<void>
+  publish(
+    bytes: Uint8Array,
+    options: { readonly replaces: number | undefined; readonly members?: number },
+  ): Promise<void>
 
   /**
    * Calls `onChange` after the current document may have changed, until `signal` is aborted. May
@@ -52,6 +59,21 @@ export interface KeyringStore {
    * @throws `ERR_DISK_FULL`, `ERR_IO`, and as {@link KeyringStore.highWater}.
    */
   raiseHighWater(mark: LineageMark): Promise<void>
+
+  /** The nodes that share what is stored; `undefined` where there is exactly one. */
+  readonly members?: KeyringMembers
+
+  /** This node's part among them; only where a node, not an administrator, has opened the store. */
+  readonly membership?: KeyringMembership
+
+  /**
+   * What this node has accepted, on a disk of its own, where the store itself is elsewhere and may be
+   * out of reach. {@link KeyringStore.raiseHighWater} keeps it up to date.
+   */
+  readonly localCopy?: KeyringStore
+
+  /** Lets go of connections. */
+  close?(): void
 }
 
 /** A document as a store holds it. */

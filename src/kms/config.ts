@@ -6,8 +6,12 @@ import { logLevels, type LogLevel } from '../observe/log.ts'
 
 /** What the plugin is told to do. */
 export interface KmsConfig {
-  /** Directory of the keyring. */
+  /** Directory of the keyring, or `etcd:https://HOST:PORT[,…]/PREFIX`. */
   readonly keyring: string
+  /** For a keyring in etcd: files for TLS, and the directory of this node's own copy. */
+  readonly etcd: KmsEtcdConfig
+  /** What this node is called among those that share a keyring; by default the host's name. */
+  readonly nodeName: string | undefined
   /** At least one; any one that fits opens the keyring. */
   readonly roots: readonly string[]
   /** Path of the socket; may be left out where the service manager passes one. */
@@ -22,6 +26,17 @@ export interface KmsConfig {
   readonly logLevel: LogLevel
 }
 
+/** How a keyring in etcd is reached; see `EtcdStoreFlags`. */
+export interface KmsEtcdConfig {
+  readonly etcdCa: string | undefined
+  readonly etcdCert: string | undefined
+  readonly etcdKey: string | undefined
+  readonly localCopy: string
+}
+
+/** Where a node keeps its copy of a keyring in etcd unless told otherwise. */
+const defaultLocalCopy = '/var/lib/latchkey/copy'
+
 /** A command line taken apart. */
 export type KmsCommand =
   | { readonly kind: 'help' }
@@ -29,11 +44,16 @@ export type KmsCommand =
   | { readonly kind: 'serve'; readonly config: KmsConfig }
 
 /** The plugin's `--help`. */
-export const kmsHelp = `Usage: latchkey-kms --keyring DIR --root ROOT --listen unix:///PATH [options]
+export const kmsHelp = `Usage: latchkey-kms --keyring PLACE --root ROOT --listen unix:///PATH [options]
 
 Serves KMS v2 and v1beta1 to a kube-apiserver on a unix socket.
 
-  --keyring DIR         directory of the keyring
+  --keyring PLACE       directory of the keyring, or etcd:https://HOST:PORT[,…]/PREFIX
+  --etcd-ca FILE        authorities of etcd's certificates, PEM
+  --etcd-cert FILE      client certificate for etcd, PEM; used anew when it changes
+  --etcd-key FILE       its private key, PEM
+  --local-copy DIR      this node's copy of a keyring in etcd (default ${defaultLocalCopy})
+  --node-name NAME      this node among those that share a keyring in etcd (default: host name)
   --root ROOT           what opens it (repeatable, any one that fits): file:FILE, passphrase:FILE,
                         passphrase:fd:N, file:credential:NAME, passphrase:credential:NAME
   --listen unix:///PATH the socket; not needed when systemd passes one
@@ -51,6 +71,11 @@ Exit codes: 0 stopped, 1 failed, 2 used wrongly.
 
 const flags = {
   keyring: { type: 'string' },
+  'etcd-ca': { type: 'string' },
+  'etcd-cert': { type: 'string' },
+  'etcd-key': { type: 'string' },
+  'local-copy': { type: 'string' },
+  'node-name': { type: 'string' },
   root: { type: 'string', multiple: true },
   listen: { type: 'string' },
   'socket-group': { type: 'string' },
@@ -95,6 +120,13 @@ function settle(settings: Settings): KmsConfig {
   const metrics = text(settings, 'metrics')
   return {
     keyring,
+    etcd: {
+      etcdCa: text(settings, 'etcd-ca'),
+      etcdCert: text(settings, 'etcd-cert'),
+      etcdKey: text(settings, 'etcd-key'),
+      localCopy: text(settings, 'local-copy') ?? defaultLocalCopy,
+    },
+    nodeName: text(settings, 'node-name'),
     roots,
     listen: listen === undefined ? undefined : parseSocketUrl(listen, 'listen'),
     metrics: metrics === undefined ? undefined : parseHostPort(metrics, 'metrics'),

@@ -13,6 +13,25 @@ export type KmsEvent =
   | 'kms.keyring_refused'
   /** After a refusal the store holds again what is served. Field: generation. */
   | 'kms.keyring_mended'
+  /**
+   * The store cannot be reached; what is served goes on being served. Fields: location, serving (its
+   * generation).
+   */
+  | 'kms.keyring_unconfirmed'
+  /** The store is reached again and holds what is served. Field: generation. */
+  | 'kms.keyring_confirmed'
+  /** Nothing could be had from the store, and this node's own copy is served. Fields: generation, keyId. */
+  | 'kms.local_copy_served'
+  /** This node's own copy cannot be served either. */
+  | 'kms.local_copy_refused'
+  /** This node is one of those that share the keyring. Fields: node, how (`joined` or `rejoined`). */
+  | 'kms.member_joined'
+  /** The store has noted that this node serves a generation. Fields: node, generation. */
+  | 'kms.generation_acknowledged'
+  /** The store cannot be told of this node. Field: node. */
+  | 'kms.member_problem'
+  /** New files for the connection to etcd cannot be used; those in use stay. */
+  | 'kms.etcd_certificate_refused'
   /** A `--root` could not be opened. Field: root, its number on the command line from 1. */
   | 'kms.root_unavailable'
   /** A root is opened in a way that works and is unwise. Field: warning. */

@@ -11,6 +11,8 @@ const reasons = {
   'other-key': 'a key that may still be needed failed its self-test',
   'keyring-refused': 'the keyring in the store was refused',
   'root-unavailable': 'no root opens the keyring in the store',
+  unconfirmed: 'the store of the keyring cannot be reached: what is served is not confirmed',
+  'not-a-member': 'the nodes that share the keyring cannot be told of this one',
   'another-keyring': 'Decrypt was asked for a key of another keyring',
   'newer-generation': 'Decrypt was asked for a key of a newer generation of the keyring',
 } as const

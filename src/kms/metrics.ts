@@ -23,6 +23,8 @@ export interface KmsMetrics {
   readonly selfTested: (failed: number) => void
   /** One look at the store. */
   readonly reloaded: (result: 'loaded' | 'unchanged' | ErrorCode | 'ERR_UNKNOWN') => void
+  /** The shared store has noted that this node serves `generation`. */
+  readonly acknowledged: (generation: number) => void
   readonly retiredKeyUsed: (keyId: string) => void
   readonly unknownKey: (kind: UnknownKeyKind) => void
   readonly connections: (open: number) => void
@@ -95,6 +97,10 @@ export function createKmsMetrics(
   const checkedAt = metrics.gauge({
     name: 'latchkey_kms_keyring_checked_timestamp_seconds',
     help: 'When the store was last found to hold the keyring being served, seconds since 1970.',
+  })
+  const acknowledged = metrics.gauge({
+    name: 'latchkey_kms_acknowledged_generation',
+    help: 'Generation that the shared store has noted this node to serve, 0 when none or not shared.',
   })
   const selfTests = metrics.counter({
     name: 'latchkey_kms_self_tests_total',
@@ -171,6 +177,9 @@ export function createKmsMetrics(
       reloads.inc({ result })
       if (result === 'loaded') loadedAt.set(seconds())
       if (result === 'loaded' || result === 'unchanged') checkedAt.set(seconds())
+    },
+    acknowledged: (noted) => {
+      acknowledged.set(noted)
     },
     retiredKeyUsed: (keyId) => {
       retired.inc({ key_id_hash: sha256Label(keyId) })

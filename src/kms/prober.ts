@@ -14,6 +14,8 @@ export interface ProberDependencies {
   readonly health: KmsHealth
   readonly log: KmsLog
   readonly clock: Clock
+  /** Called with what is served from now on. */
+  readonly onServed?: (snapshot: Snapshot) => void
 }
 
 /** Tries the keys, before a keyring is served and from then on. */
@@ -46,6 +48,7 @@ export function createProber(deps: ProberDependencies): Prober {
     const former = deps.serving.snapshot
     deps.serving.replace(next)
     deps.metrics.snapshot(next)
+    deps.onServed?.(next)
     const activeFails = unusable.has(keyring.active.id)
     deps.health.set('no-keyring', false)
     deps.health.set('active-key', activeFails)

@@ -50,31 +50,38 @@ const repeatLogMs = 600_000
 export function createReloader(deps: ReloaderDependencies): Reloader {
   const { serving, metrics, log } = deps
   let refusal: { readonly about: string; readonly loggedAtMs: number } | undefined
+  let outage = false
   const bell = new Doorbell()
 
   const refuse = (error: unknown): void => {
     const code = codeOf(error)
     metrics.reloaded(code)
-    deps.health.set('no-keyring', serving.snapshot === undefined)
+    const { snapshot } = serving
+    deps.health.set('no-keyring', snapshot === undefined)
+    outage = isOutage(code)
     const noRoot = code.startsWith('ERR_ROOT_')
     deps.health.set('root-unavailable', noRoot)
-    deps.health.set('keyring-refused', !noRoot && serving.snapshot !== undefined)
+    deps.health.set('keyring-refused', !noRoot && !outage && snapshot !== undefined)
+    deps.health.set('unconfirmed', outage && snapshot !== undefined)
     const about = `${code} ${error instanceof Error ? error.message : ''}`
     const nowMs = deps.clock.monotonicMs()
     if (refusal?.about === about && nowMs - refusal.loggedAtMs < repeatLogMs) return
     refusal = { about, loggedAtMs: nowMs }
-    const generation = serving.snapshot?.keyring.generation
-    log.error('kms.keyring_refused', { location: deps.store.location, serving: generation }, error)
+    const fields = { location: deps.store.location, serving: snapshot?.keyring.generation }
+    if (outage) log.warn('kms.keyring_unconfirmed', fields, error)
+    else log.error('kms.keyring_refused', fields, error)
     deps.onChange()
   }
   const accept = (result: 'loaded' | 'unchanged'): void => {
     metrics.reloaded(result)
     deps.health.set('keyring-refused', false)
     deps.health.set('root-unavailable', false)
+    deps.health.set('unconfirmed', false)
     if (refusal === undefined) return
     refusal = undefined
     if (result === 'loaded') return
-    log.info('kms.keyring_mended', { generation: serving.snapshot?.keyring.generation })
+    const event = outage ? 'kms.keyring_confirmed' : 'kms.keyring_mended'
+    log.info(event, { generation: serving.snapshot?.keyring.generation })
     deps.onChange()
   }
   const look = async (): Promise<boolean> => {
@@ -97,6 +104,7 @@ export function createReloader(deps: ReloaderDependencies): Reloader {
       deps.onChange()
       return true
     } catch (error) {
+      if (serving.snapshot === undefined) await serveLocalCopy(deps)
       refuse(error)
       return false
     }
@@ -129,16 +137,20 @@ function isServed(stored: StoredDocument, { snapshot }: Serving): boolean {
   return sha256Label(stored.bytes) === snapshot?.keyring.digest
 }
 
-/** Loads, tests, records and serves what the store holds. */
-async function load(deps: ReloaderDependencies, roots: readonly RootKey[]): Promise<Snapshot> {
-  const keyring = await loadKeyring(deps.store, { roots })
+/** Loads, tests, records and serves what the store, or this node's own copy of it, holds. */
+async function load(
+  deps: ReloaderDependencies,
+  roots: readonly RootKey[],
+  from = deps.store,
+): Promise<Snapshot> {
+  const keyring = await loadKeyring(from, { roots })
   try {
     const former = deps.serving.snapshot
     // The high-water file says the same, unless somebody removed it while we were running.
     checkLineage(keyring, former === undefined ? undefined : markOf(former.keyring))
     const next = deps.prober.examine(keyring)
     if (former !== undefined && next.unusable.has(keyring.active.id)) throw unusable()
-    await record(keyring, deps.store)
+    await record(keyring, from)
     deps.prober.serve(next)
     return next
   } catch (error) {
@@ -147,10 +159,28 @@ async function load(deps: ReloaderDependencies, roots: readonly RootKey[]): Prom
   }
 }
 
+/**
+ * Whatever the store's trouble is, this node's own copy is what it has accepted last: with it a node
+ * that boots does what it did before. It never is older than what the node has used.
+ */
+async function serveLocalCopy(deps: ReloaderDependencies): Promise<void> {
+  const { localCopy } = deps.store
+  if (localCopy === undefined) return
+  try {
+    if ((await localCopy.load()) === undefined) return
+    const { keyring } = await load(deps, await deps.openRoots(), localCopy)
+    const { generation, active } = keyring
+    deps.log.warn('kms.local_copy_served', { generation, keyId: active.id })
+  } catch (error) {
+    deps.log.error('kms.local_copy_refused', {}, error)
+  }
+}
+
 /** Makes the keyring durable before anything is encrypted with it; on a full disk, one that is so already will do. */
 async function record(keyring: Keyring, store: KeyringStore): Promise<void> {
   const mark = await store.highWater()
-  if (mark?.digest !== keyring.digest) await store.raiseHighWater(markOf(keyring))
+  const isShared = store.localCopy !== undefined
+  if (isShared || mark?.digest !== keyring.digest) await store.raiseHighWater(markOf(keyring))
 }
 
 function unusable(): LatchkeyError {
@@ -161,4 +191,9 @@ function unusable(): LatchkeyError {
 
 function codeOf(error: unknown): ErrorCode | 'ERR_UNKNOWN' {
   return isLatchkeyError(error) ? error.code : 'ERR_UNKNOWN'
+}
+
+/** The store could not be asked, which says nothing of what is in it. */
+function isOutage(code: string): boolean {
+  return code.startsWith('ERR_ETCD_') || code.startsWith('ERR_MEMBER_') || code === 'ERR_BUSY'
 }

@@ -1,6 +1,7 @@
 import { printHostPort, type HostPort } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
 import type { RandomBytes } from '../base/random.ts'
+import { markOf } from '../keyring/load.ts'
 import type { RootKey } from '../keyring/root.ts'
 import type { KeyringStore } from '../keyring/store.ts'
 import {
@@ -18,6 +19,7 @@ import { KmsHealth } from './findings.ts'
 import { createKmsServices } from './grpc.ts'
 import { createKmsMetrics, type KmsMetrics } from './metrics.ts'
 import { createProber } from './prober.ts'
+import { createMembershipTask } from './membership.ts'
 import { createReloader, type Reloader } from './reload.ts'
 import { tryKey, type KeyTrial } from './self-test.ts'
 import { Serving } from './snapshot.ts'
@@ -79,7 +81,15 @@ export async function runKms(deps: KmsDependencies): Promise<void> {
     now: () => clock.now(),
   })
   const common = { serving, health, metrics, log, clock, random }
-  const prober = createProber({ ...common, attempt: deps.attempt ?? tryKey(random) })
+  const { membership } = deps.store
+  const prober = createProber({
+    ...common,
+    attempt: deps.attempt ?? tryKey(random),
+    onServed: ({ keyring, unusable }) => {
+      // Others may encrypt with the staged key once this node has said that it can decrypt with it.
+      if (unusable.size === 0) membership?.acknowledge(markOf(keyring))
+    },
+  })
   let listening = false
   const tell = (): void => {
     if (listening) void manager.status(statusLine(serving, health))
@@ -124,6 +134,7 @@ export async function runKms(deps: KmsDependencies): Promise<void> {
           { name: 'keyring', run: (signal) => reloader.run(signal) },
           { name: 'keyring watch', run: (signal) => deps.store.watch(reloader.trigger, signal) },
           { name: 'self-test', run: (signal) => prober.run(signal) },
+          ...createMembershipTask({ ...common, membership, onRejoined: reloader.trigger }),
           { name: 'watchdog', run: (signal) => manager.watchdog(signal) },
         ],
         { signal: deps.signal, stopWithinMs },

@@ -11,11 +11,21 @@ const config = async (args: readonly string[], file?: string): Promise<KmsConfig
   if (command.kind !== 'serve') throw new Error(command.kind)
   return command.config
 }
+const notShared = {
+  etcd: {
+    etcdCa: undefined,
+    etcdCert: undefined,
+    etcdKey: undefined,
+    localCopy: '/var/lib/latchkey/copy',
+  },
+  nodeName: undefined,
+}
 const least = ['--keyring', 'ring', '--root', 'file:root']
 
 test('flags make a complete configuration', async (t) => {
   t.deepEqual(await config([...least, '--listen', 'unix:///run/x/kms.sock']), {
     keyring: 'ring',
+    ...notShared,
     roots: ['file:root'],
     listen: '/run/x/kms.sock',
     metrics: undefined,
@@ -31,6 +41,7 @@ test('flags make a complete configuration', async (t) => {
     ]),
     {
       keyring: 'ring',
+      ...notShared,
       roots: ['file:a', 'passphrase:fd:3'],
       listen: '/s',
       metrics: { host: '::1', port: 9464 },
@@ -53,6 +64,7 @@ test('a file has the same keys, and flags win over it', async (t) => {
   ].join('\n')
   t.deepEqual(await config([], file), {
     keyring: '/var/lib/ring',
+    ...notShared,
     roots: ['file:a', 'file:b'],
     listen: '/run/s',
     metrics: { host: '127.0.0.1', port: 1 },

@@ -4,13 +4,13 @@ import { basename, resolve } from 'node:path'
 import { LatchkeyError } from '../../base/errors.ts'
 import { diskError } from '../../clients/disk.ts'
 import { keysInUse, scan } from '../../storage/scan.ts'
-import type { AdminContext } from '../context.ts'
+import type { AdminContext, EtcdKeyringFlags } from '../context.ts'
 import { snapshotSource } from '../etcd/snapshot-source.ts'
 import { age, print, type OutputFormat } from '../output.ts'
 import { BackupRegister } from './register.ts'
 
 /** Which keyring a backup belongs to. */
-export interface BackupFlags {
+export interface BackupFlags extends EtcdKeyringFlags {
   readonly keyring: string
 }
 
@@ -83,14 +83,14 @@ export async function backupRemove(
   context.terminal.say(`${flags.name} is not registered any more: it no longer keeps a key alive.`)
 }
 
-async function open(context: AdminContext, { keyring }: BackupFlags): Promise<BackupRegister> {
-  const store = await context.openStore(keyring)
+async function open(context: AdminContext, flags: BackupFlags): Promise<BackupRegister> {
+  const store = await context.openStore(flags.keyring, flags)
   if ((await store.load()) === undefined) {
     throw new LatchkeyError('ERR_KEYRING_NOT_FOUND', `there is no keyring in ${store.location}`, {
       hint: 'name the keyring whose keys encrypt this cluster',
     })
   }
-  return new BackupRegister(await context.openAnnex(keyring), context.now)
+  return new BackupRegister(await context.openAnnex(flags.keyring, flags), context.now)
 }
 
 async function digestOf(

@@ -1,18 +1,21 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { LatchkeyError, systemCode } from '../../base/errors.ts'
-import type { AdminContext } from '../context.ts'
+import type { RootKey } from '../../keyring/root.ts'
+import type { KeyringStore } from '../../keyring/store.ts'
+import type { AdminContext, EtcdKeyringFlags } from '../context.ts'
 import { print, type OutputFormat } from '../output.ts'
 import { checkApiServerManifest } from './api-server-check.ts'
 import { checkEncryptionConfig } from './encryption-config-check.ts'
 import { findingsAbout, problemOf, type Finding } from './finding.ts'
-import { checkKeyring } from './keyring-check.ts'
+import { checkKeyring, type KeyringCheck } from './keyring-check.ts'
+import { checkMembers } from './members-check.ts'
 import { checkRoots } from './root-check.ts'
 import { checkSocket } from './socket-check.ts'
 import { checkVersions } from './version-check.ts'
 
 /** Flags of `latchkey doctor`; what is not named is not looked at. */
-export interface DoctorFlags {
+export interface DoctorFlags extends EtcdKeyringFlags {
   readonly keyring: string | undefined
   readonly root: readonly string[]
   /** The plugin's endpoint, `unix:///PATH`. */
@@ -61,10 +64,7 @@ async function examine(context: AdminContext, flags: DoctorFlags): Promise<reado
   const checked =
     flags.keyring === undefined
       ? undefined
-      : await checkKeyring(await context.openStore(flags.keyring), {
-          roots,
-          nowMs: context.now(),
-        })
+      : await checkStore(context, { ...flags, keyring: flags.keyring }, roots)
   using keyring = checked?.keyring
   findings.push(...(checked?.findings ?? []))
   if (socketPath !== undefined) {
@@ -88,6 +88,26 @@ async function examine(context: AdminContext, flags: DoctorFlags): Promise<reado
     })),
   )
   return findings
+}
+
+/** A store that cannot even be opened is a finding as well. */
+async function checkStore(
+  context: AdminContext,
+  flags: EtcdKeyringFlags & { readonly keyring: string },
+  roots: readonly RootKey[],
+): Promise<KeyringCheck> {
+  let store: KeyringStore
+  try {
+    store = await context.openStore(flags.keyring, flags)
+  } catch (error) {
+    return { findings: [problemOf('keyring', error)], keyring: undefined }
+  }
+  try {
+    const { findings, keyring } = await checkKeyring(store, { roots, nowMs: context.now() })
+    return { findings: [...findings, ...(await checkMembers(store))], keyring }
+  } finally {
+    store.close?.()
+  }
 }
 
 async function checkFile(

@@ -11,7 +11,7 @@ import { publish } from './current.ts'
 
 /** Flags of `latchkey keys adopt`. */
 export interface AdoptFlags extends KeyringFlags {
-  /** A keyring directory, or a backup file. */
+  /** A keyring directory, such as a node's own copy, a keyring in etcd, or a backup file. */
   readonly from: string
   readonly fromRoot: readonly string[]
   readonly passphraseFile: string | undefined
@@ -25,7 +25,7 @@ export interface AdoptFlags extends KeyringFlags {
  * above the generation that this node has used.
  */
 export async function keysAdopt(context: AdminContext, flags: AdoptFlags): Promise<void> {
-  const store = await context.openStore(flags.keyring)
+  const store = await context.openStore(flags.keyring, flags)
   const mark = await store.highWater()
   const roots = await Promise.all(flags.root.map((spec) => context.openRoot(spec)))
   const { keyring: local, revision } = await loadRevision(store, { roots, mark: undefined })
@@ -48,16 +48,24 @@ export async function keysAdopt(context: AdminContext, flags: AdoptFlags): Promi
 }
 
 async function openOther(context: AdminContext, flags: AdoptFlags): Promise<Keyring> {
-  const stat = await fs.stat(resolve(context.cwd, flags.from)).catch(() => undefined)
-  if (stat?.isDirectory() === true) {
-    const store = await context.openStore(flags.from)
-    const specs = flags.fromRoot.length > 0 ? flags.fromRoot : flags.root
-    const roots = await Promise.all(specs.map((spec) => context.openRoot(spec)))
-    return (await loadRevision(store, { roots, mark: undefined })).keyring
+  const inEtcd = flags.from.startsWith('etcd:')
+  const stat = inEtcd
+    ? undefined
+    : await fs.stat(resolve(context.cwd, flags.from)).catch(() => undefined)
+  if (inEtcd || stat?.isDirectory() === true) {
+    const { localCopy: _ours, ...etcd } = flags
+    const store = await context.openStore(flags.from, etcd)
+    try {
+      const specs = flags.fromRoot.length > 0 ? flags.fromRoot : flags.root
+      const roots = await Promise.all(specs.map((spec) => context.openRoot(spec)))
+      return (await loadRevision(store, { roots, mark: undefined })).keyring
+    } finally {
+      store.close?.()
+    }
   }
   if (stat === undefined) {
     throw new LatchkeyError('ERR_USAGE', `there is nothing at ${flags.from}`, {
-      hint: '--from takes a keyring directory or a backup file',
+      hint: '--from takes a keyring directory, a backup file, or etcd:https://HOST:PORT/PREFIX',
     })
   }
   return openBackup(context, flags)

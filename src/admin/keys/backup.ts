@@ -76,7 +76,7 @@ export interface RestoreFlags extends KeyringFlags, BackupSource {}
 
 /** `latchkey keys restore`: a new keyring, under a new root, from a backup and what opens it. */
 export async function keysRestore(context: AdminContext, flags: RestoreFlags): Promise<void> {
-  const store = await context.openStore(flags.keyring)
+  const store = await context.openStore(flags.keyring, flags)
   if ((await store.load()) !== undefined) {
     throw new LatchkeyError(
       'ERR_KEYRING_EXISTS',

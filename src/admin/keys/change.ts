@@ -8,6 +8,7 @@ import {
 } from '../../keyring/transitions.ts'
 import { confirm } from '../confirm.ts'
 import type { AdminContext, KeyringFlags } from '../context.ts'
+import { requireAcknowledged } from './acknowledged.ts'
 import { openCurrent, publish, type CurrentKeyring } from './current.ts'
 
 /** `latchkey keys stage`: adds a key that every node can decrypt with and none encrypts with. */
@@ -19,11 +20,17 @@ export async function keysStage(context: AdminContext, flags: KeyringFlags): Pro
   )
 }
 
-/** `latchkey keys activate`: the staged key becomes active, the active one superseded. */
+/**
+ * `latchkey keys activate`: the staged key becomes active, the active one superseded.
+ *
+ * @throws `ERR_WOULD_LOSE_DATA` while a node that shares the keyring has not loaded the staged key.
+ */
 export async function keysActivate(context: AdminContext, flags: KeyringFlags): Promise<void> {
   using current = await openCurrent(context, flags)
   const former = current.keyring.active.id
-  await commit(context, current, activateKey(current.keyring, context))
+  const transition = activateKey(current.keyring, context)
+  const members = await requireAcknowledged(current.store, current.keyring)
+  await commit(context, current, transition, members)
   context.terminal.say(
     `The key is active; ${former} is superseded and still needed until everything in etcd is rewritten.`,
   )
@@ -83,8 +90,9 @@ async function commit(
   context: AdminContext,
   current: CurrentKeyring,
   transition: Transition,
+  members?: number,
 ): Promise<void> {
   const { store, revision } = current
-  await publish(context, transition.document, { store, replaces: revision })
+  await publish(context, transition.document, { store, replaces: revision, members })
   context.terminal.data(transition.keyId)
 }

@@ -18,7 +18,7 @@ export async function openCurrent(
   context: AdminContext,
   flags: KeyringFlags,
 ): Promise<CurrentKeyring> {
-  const store = await context.openStore(flags.keyring)
+  const store = await context.openStore(flags.keyring, flags)
   const mark = await store.highWater()
   const roots = await Promise.all(flags.root.map((spec) => context.openRoot(spec)))
   const { keyring, revision } = await loadRevision(store, { roots, mark })
@@ -28,6 +28,7 @@ export async function openCurrent(
     revision,
     [Symbol.dispose]: () => {
       keyring[Symbol.dispose]()
+      store.close?.()
     },
   }
 }
@@ -39,14 +40,19 @@ export async function openCurrent(
 export async function publish(
   context: AdminContext,
   next: NextDocument,
-  options: { readonly store: KeyringStore; readonly replaces: number | undefined },
+  options: {
+    readonly store: KeyringStore
+    readonly replaces: number | undefined
+    /** As in `KeyringStore.publish`. */
+    readonly members?: number | undefined
+  },
 ): Promise<void> {
-  const { store, replaces } = options
+  const { store, replaces, members } = options
   const mark = markOfDocument(next.bytes)
   // What mends a lineage would be refused under the former mark, so there the new one comes first:
   // in between, what was missing or refused before still is.
   if (!follows(mark, await store.highWater())) await store.raiseHighWater(mark)
-  await store.publish(next.bytes, { replaces })
+  await store.publish(next.bytes, { replaces, ...(members === undefined ? {} : { members }) })
   try {
     await store.raiseHighWater(mark)
   } catch (error) {

@@ -16,7 +16,7 @@ export interface InitFlags extends KeyringFlags {
  * @throws `ERR_KEYRING_EXISTS` when there is a keyring, or was one that this node used.
  */
 export async function keysInit(context: AdminContext, flags: InitFlags): Promise<void> {
-  const store = await context.openStore(flags.keyring)
+  const store = await context.openStore(flags.keyring, flags)
   const [stored, mark] = [await store.load(), await store.highWater()]
   if (stored !== undefined || mark !== undefined) {
     throw new LatchkeyError(

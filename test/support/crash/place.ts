@@ -27,8 +27,8 @@ export function contextIn(cwd: string, disk: Disk): AdminContext & { readonly da
       say: () => undefined,
       ask: () => Promise.reject(new Error('nobody is there')),
     },
-    openStore: (name) => openStore(name, adapters),
-    openAnnex: (name) => openAnnex(name, adapters),
+    openStore: (name, etcd = {}) => openStore(name, adapters, { etcd }),
+    openAnnex: (name, etcd = {}) => openAnnex(name, adapters, { etcd }),
     openRoot: async (spec, options) =>
       spec.startsWith('passphrase:')
         ? cheapPassphraseRoot(await fs.readFile(`${cwd}/${spec.slice(11)}`, 'utf8'))

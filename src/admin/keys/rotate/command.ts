@@ -69,7 +69,7 @@ export async function keysRotate(
     else for (const line of explainPlan(plan, flags)) terminal.data(line)
     return
   }
-  const annex = await context.openAnnex(flags.keyring)
+  const annex = await context.openAnnex(flags.keyring, flags)
   const lock = await acquire(
     deps,
     () => annex.lock('rotation', deps.holder),

@@ -26,8 +26,8 @@ export async function openRotationPorts(
   const { connections, etcd, clock, jitter } = deps
   const { random } = context
   const { prefix } = flags
-  const store = await context.openStore(flags.keyring)
-  const annex = await context.openAnnex(flags.keyring)
+  const store = await context.openStore(flags.keyring, flags)
+  const annex = await context.openAnnex(flags.keyring, flags)
   const roots = await Promise.all(flags.root.map((spec) => context.openRoot(spec)))
   const membership = (): RotationPorts['membership'] => {
     const { members } = store as { members?: Parameters<typeof acknowledgedMembership>[0] }
