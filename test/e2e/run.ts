@@ -69,7 +69,7 @@ async function extras(): Promise<void> {
     leaveOut('rules*', 'tests with promtool, as it is neither on PATH nor to be had by apt-get')
   }
   if (process.getuid?.() !== 0)
-    leaveOut('as-root-*', 'tests that boot systemd, as you are not root')
+    leaveOut('as-root-*', 'tests that boot systemd or change roots, as you are not root')
   process.env['LATCHKEY_E2E_WITHOUT'] = without.join(',')
 }
 
