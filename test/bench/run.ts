@@ -4,17 +4,18 @@ import { parseArgs } from 'node:util'
 import { benchApiServer } from './api-server-bench.ts'
 import { withGround } from './bench-ground.ts'
 import { benchDelivery } from './delivery-bench.ts'
+import { benchEtcd } from './etcd-bench.ts'
 import { connectLoad } from './kms-load.ts'
 import { benchMemory, benchStart } from './process-bench.ts'
 import { buildContenders, buildPrograms } from './programs.ts'
 import { benchRpc } from './rpc-bench.ts'
 
-// npm run bench [-- --only rpc,start,memory,api-server,delivery] [--quick]
+// npm run bench [-- --only rpc,start,memory,api-server,delivery,etcd] [--quick]
 //
 // Prints tables. Figures are of this machine in this run: compare the columns with each other, not
 // with another run.
 
-const sections = ['rpc', 'start', 'memory', 'api-server', 'delivery'] as const
+const sections = ['rpc', 'start', 'memory', 'api-server', 'delivery', 'etcd'] as const
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: sections.join(',') },
@@ -40,6 +41,13 @@ await withGround(async (ground) => {
       changes: values.quick ? 3 : 20,
       updates: values.quick ? 20 : 1000,
       starts: values.quick ? 2 : 10,
+    })
+  }
+  if (wanted.has('etcd')) {
+    await benchEtcd(ground, {
+      program,
+      secrets: values.quick ? 2000 : 20_000,
+      rounds: values.quick ? 2 : 7,
     })
   }
   const atRest = sections.slice(0, 4).some((section) => wanted.has(section))
