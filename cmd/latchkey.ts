@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../src/base/exit-code.ts'
 import { auditCommand } from './latchkey/audit.ts'
+import { backupCommand } from './latchkey/backup.ts'
 import { completionCommand } from './latchkey/completion.ts'
 import { deliveryCommand } from './latchkey/delivery.ts'
 import { devCommand } from './latchkey/dev.ts'
@@ -25,6 +26,7 @@ const program: Command = new Command('latchkey')
   .helpCommand('help [command]', 'show what a command does')
   .addCommand(devCommand())
   .addCommand(keysCommand())
+  .addCommand(backupCommand())
   .addCommand(etcdCommand())
   .addCommand(doctorCommand())
   .addCommand(secretCommand())

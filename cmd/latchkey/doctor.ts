@@ -1,10 +1,16 @@
 import { Command } from 'commander'
 import type { DoctorFlags } from '../../src/admin/doctor/doctor.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
+import { LatchkeyError } from '../../src/base/errors.ts'
 import { exitCodes } from '../../src/base/exit-code.ts'
 import { processContext } from '../process-context.ts'
 import { version } from '../version.ts'
 import { settle, withKeyring } from './options.ts'
+
+type Options = Omit<DoctorFlags, 'output' | 'maxKeyAgeDays'> & {
+  readonly output: string
+  readonly maxKeyAge: string
+}
 
 /** `latchkey doctor`: what is wrong with encryption at rest here, and what to do about it. */
 export function doctorCommand(): Command {
@@ -13,13 +19,25 @@ export function doctorCommand(): Command {
     .option('--listen <endpoint>', "the plugin's endpoint, unix:///PATH")
     .option('--encryption-config <file>', "the API server's EncryptionConfiguration")
     .option('--api-server-manifest <file>', 'static pod manifest of kube-apiserver')
+    .option('--max-key-age <days>', 'how long a key may be active', '90')
     .option('-o, --output <format>', 'table, json or yaml', 'table')
     .action(async (_options, command: Command) => {
       const { doctor } = await import('../../src/admin/doctor/doctor.ts')
-      const settled = await settle<Omit<DoctorFlags, 'output'> & { output: string }>(command, [])
-      const flags = { ...settled, output: parseOutputFormat(settled.output) }
+      const settled = await settle<Options>(command, [])
+      const flags = {
+        ...settled,
+        output: parseOutputFormat(settled.output),
+        maxKeyAgeDays: parseDays(settled.maxKeyAge),
+      }
       const versions = { node: process.versions.node, latchkey: version }
       const healthy = await doctor(processContext(), { flags, versions })
       if (!healthy) process.exitCode = exitCodes.failed
     })
+}
+
+function parseDays(text: string): number {
+  if (/^[1-9][0-9]{0,4}$/.test(text)) return Number(text)
+  throw new LatchkeyError('ERR_USAGE', '--max-key-age is not a number of days', {
+    hint: 'write it as in --max-key-age 90',
+  })
 }

@@ -3,19 +3,19 @@ import { hostname } from 'node:os'
 import { parseOutputFormat } from '../../src/admin/output.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { LatchkeyError } from '../../src/base/errors.ts'
+import type { EtcdFlags } from '../../src/clients/etcd/flags.ts'
+import { defaultPrefix } from '../../src/storage/resource.ts'
+import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
+import { withEtcdClients } from './api-server-etcd.ts'
 import { repeatable, settle, withEtcd, withKeyring } from './options.ts'
 
-interface Options {
+interface Options extends EtcdFlags {
   readonly keyring: string
   readonly root: readonly string[]
   readonly kubeconfig: string
   readonly server: readonly string[]
   readonly listen?: string
-  readonly etcd: readonly string[]
-  readonly etcdCa?: string
-  readonly etcdCert?: string
-  readonly etcdKey?: string
   readonly prefix: string
   readonly canaryNamespace: string
   readonly acceptStuck: readonly string[]
@@ -30,14 +30,14 @@ interface Options {
 
 /** Adds `latchkey keys rotate`. */
 export function addKeysRotate(keys: Command): void {
-  withEtcd(withKeyring(keys.command('rotate')))
+  withKeyring(withEtcd(keys.command('rotate')))
     .description(
       'rotate the master key: stage, wait for every member, activate, prove every API server, rewrite, scan etcd, retire; interrupted, it goes on when repeated; exits with 3 when going on could lose data',
     )
     .option('--kubeconfig <file>', 'of an administrator')
     .addOption(repeatable('--server <url>', 'an API server that its Lease does not lead to'))
     .option('--listen <socket>', "the plugin's socket, for a keyring in a directory")
-    .option('--prefix <prefix>', "the API servers' --etcd-prefix", '/registry')
+    .option('--prefix <prefix>', "the API servers' --etcd-prefix", defaultPrefix)
     .option('--canary-namespace <namespace>', 'where canaries are written', 'kube-system')
     .addOption(
       repeatable(
@@ -55,53 +55,33 @@ export function addKeysRotate(keys: Command): void {
     .action(async (_options, command: Command) => {
       const options = await settle<Options>(command, ['keyring', 'root', 'kubeconfig', 'etcd'])
       const { keysRotate } = await import('../../src/admin/keys/rotate/command.ts')
-      const { openEtcdClusters } = await import('../../src/clients/etcd/open.ts')
-      const { parseEtcdFlags } = await import('../../src/clients/etcd/flags.ts')
       const { readKubeconfig } = await import('../../src/clients/kubeconfig.ts')
       const { parseSocketUrl } = await import('../../src/net/socket-path.ts')
+      const flags = {
+        ...options,
+        server: options.server.map(serverUrl),
+        socket:
+          options.listen === undefined ? undefined : parseSocketUrl(options.listen, '--listen'),
+        timeoutMs: wholeNumber(options.timeout, 'timeout') * 1000,
+        requestTimeoutMs: wholeNumber(options.requestTimeout, 'request-timeout') * 1000,
+        rate: options.rate === undefined ? undefined : wholeNumber(options.rate, 'rate'),
+        output: parseOutputFormat(options.output),
+      }
       const context = processContext()
       const access = await readKubeconfig(options.kubeconfig)
-      const stop = new AbortController()
-      const interrupted = (): void => {
-        stop.abort(
-          new LatchkeyError('ERR_ABORTED', 'stopped', {
-            hint: 'repeat the command: it goes on where it was',
-          }),
-        )
-      }
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted)
       // Timers of waits do not keep a process running, and while it waits nothing else may.
       const alive = setInterval(() => undefined, 60_000)
-      const etcd = await openEtcdClusters(parseEtcdFlags(options, context.cwd), {
-        clock: systemClock,
-        random: context.random,
-      })
       try {
-        await keysRotate(
-          context,
-          {
-            access,
-            etcd,
-            clock: systemClock,
-            jitter: Math.random,
-            holder: `process ${process.pid} on ${hostname()}`,
-            signal: stop.signal,
-          },
-          {
-            ...options,
-            server: options.server.map(serverUrl),
-            socket:
-              options.listen === undefined ? undefined : parseSocketUrl(options.listen, '--listen'),
-            timeoutMs: seconds(options.timeout, 'timeout') * 1000,
-            requestTimeoutMs: seconds(options.requestTimeout, 'request-timeout') * 1000,
-            rate: options.rate === undefined ? undefined : seconds(options.rate, 'rate'),
-            output: parseOutputFormat(options.output),
-          },
+        await interruptible('repeat the command: it goes on where it was', (signal) =>
+          withEtcdClients(options, context, async (etcd) => {
+            const holder = `process ${process.pid} on ${hostname()}`
+            const clock = systemClock
+            const deps = { access, etcd, clock, jitter: Math.random, holder, signal }
+            await keysRotate(context, deps, flags)
+          }),
         )
       } finally {
         clearInterval(alive)
-        for (const client of etcd) client.close()
-        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted)
       }
     })
 }
@@ -114,7 +94,7 @@ function serverUrl(text: string): string {
   })
 }
 
-function seconds(text: string, flag: string): number {
+function wholeNumber(text: string, flag: string): number {
   if (/^[1-9][0-9]{0,5}$/.test(text)) return Number(text)
   throw new LatchkeyError('ERR_USAGE', `--${flag} is not a whole number above 0`)
 }

@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import type { AdoptFlags } from '../../src/admin/keys/adopt.ts'
 import type { BackupFlags, RestoreFlags } from '../../src/admin/keys/backup.ts'
-import type { RemovalFlags } from '../../src/admin/keys/change.ts'
 import type { KeyringFlags } from '../../src/admin/context.ts'
 import type { InitFlags } from '../../src/admin/keys/init.ts'
 import type { SharesFlags } from '../../src/admin/keys/shares.ts'
@@ -10,6 +9,7 @@ import { parseOutputFormat } from '../../src/admin/output.ts'
 import { LatchkeyError } from '../../src/base/errors.ts'
 import { exitCodes } from '../../src/base/exit-code.ts'
 import { processContext } from '../process-context.ts'
+import { addKeysRemovals } from './keys-removals.ts'
 import { addKeysRotate } from './keys-rotate.ts'
 import { addKeysMoves } from './keys-moves.ts'
 import { nodesCommand } from './keys-nodes.ts'
@@ -23,7 +23,7 @@ export function keysCommand(): Command {
   const keys = new Command('keys').description('master keys: create, rotate, back up, restore')
   addSafeCommands(keys)
   addKeysRotate(keys)
-  addRemovals(keys)
+  addKeysRemovals(keys)
   addCopies(keys)
   addKeysMoves(keys)
   keys.addCommand(nodesCommand())
@@ -65,28 +65,6 @@ function addSafeCommands(keys: Command): void {
     .action(async (_options, command: Command) => {
       const { keysRewrap } = await import('../../src/admin/keys/rewrap.ts')
       await keysRewrap(processContext(), await settle<RewrapFlags>(command, keyringAndRoot))
-    })
-}
-
-function addRemovals(keys: Command): void {
-  withKeyring(keys.command('retire'))
-    .description('declare a superseded key unneeded; it still decrypts, and each use is reported')
-    .argument('<id>', 'the key id')
-    .option('--unproven', 'retire on your own word that nothing in etcd needs the key', false)
-    .option('--yes', 'do not ask', false)
-    .action(async (id: string, _options, command: Command) => {
-      const { keysRetire } = await import('../../src/admin/keys/change.ts')
-      const flags = await settle<RemovalFlags & { unproven: boolean }>(command, keyringAndRoot)
-      await keysRetire(processContext(), { ...flags, id })
-    })
-  withKeyring(keys.command('destroy'))
-    .description("remove a retired key's material, or give up a staged key")
-    .argument('<id>', 'the key id')
-    .option('--yes', 'do not ask', false)
-    .action(async (id: string, _options, command: Command) => {
-      const { keysDestroy } = await import('../../src/admin/keys/change.ts')
-      const flags = await settle<RemovalFlags>(command, keyringAndRoot)
-      await keysDestroy(processContext(), { ...flags, id })
     })
 }
 

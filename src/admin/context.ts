@@ -32,11 +32,11 @@ export interface AdminContext {
 
 /** How a keyring in etcd is reached. */
 export interface EtcdKeyringFlags {
-  readonly etcdCa?: string
-  readonly etcdCert?: string
-  readonly etcdKey?: string
+  readonly etcdCa?: string | undefined
+  readonly etcdCert?: string | undefined
+  readonly etcdKey?: string | undefined
   /** Directory of this node's own copy. */
-  readonly localCopy?: string
+  readonly localCopy?: string | undefined
 }
 
 /** Which keyring a command is about, and what opens it. */

@@ -33,6 +33,9 @@ export interface Annex {
    * @throws `ERR_BUSY` when somebody else holds it.
    */
   lock(name: string, holder: string): Promise<AnnexLock>
+
+  /** Lets go of connections. */
+  close?(): void
 }
 
 /** An entry: its name, and the JSON value that it was made with. */

@@ -193,3 +193,14 @@ for (const [title, { text, levels: expected }] of Object.entries(manifests)) {
     t.deepEqual(levels(found, 'kube-apiserver'), expected)
   })
 }
+
+test('a key that is active for longer than its policy is warned of', async (t) => {
+  let nowMs = Date.now()
+  const context = await recordedContext(t, { nowMs: () => nowMs })
+  await keysInit(context, { ...flags, clusterId: 'prod' })
+  nowMs += 31 * 86_400_000
+  t.deepEqual(levels(await findings(context, flags), 'keyring'), ['ok'])
+  const found = await findings(context, { ...flags, maxKeyAgeDays: 30 })
+  t.deepEqual(levels(found, 'keyring'), ['ok', 'warning'])
+  t.true(found.some(({ message }) => message.includes('31 days')))
+})

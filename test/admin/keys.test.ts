@@ -2,7 +2,9 @@ import test from 'ava'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { keysAdopt } from '../../src/admin/keys/adopt.ts'
 import { keysBackup, keysRestore } from '../../src/admin/keys/backup.ts'
-import { keysActivate, keysDestroy, keysRetire, keysStage } from '../../src/admin/keys/change.ts'
+import { keysActivate, keysStage } from '../../src/admin/keys/change.ts'
+import { keysDestroy } from '../../src/admin/keys/destroy.ts'
+import { keysRetire } from '../../src/admin/keys/retire.ts'
 import { keysInit } from '../../src/admin/keys/init.ts'
 import { keysList } from '../../src/admin/keys/list.ts'
 import { keysRewrap } from '../../src/admin/keys/rewrap.ts'
@@ -66,14 +68,15 @@ test('a key goes from staged to destroyed, one generation a step', async (t) => 
   t.is(context.data.pop(), second)
   t.deepEqual(await states(), ['superseded', 'active'])
   await t.throwsAsync(keysActivate(context, flags), { code: 'ERR_KEY_STATE' })
-  const removal = { ...flags, id: first, yes: true }
-  await t.throwsAsync(keysDestroy(context, removal), { code: 'ERR_WOULD_LOSE_DATA' })
-  await t.throwsAsync(keysRetire(context, { ...removal, unproven: false }), {
+  const removal = { ...flags, id: first, yes: true, unproven: false, compact: false }
+  await t.throwsAsync(keysDestroy(context, undefined, removal), { code: 'ERR_WOULD_LOSE_DATA' })
+  await t.throwsAsync(keysRetire(context, undefined, removal), {
     code: 'ERR_WOULD_LOSE_DATA',
   })
-  await keysRetire(context, { ...removal, unproven: true })
+  await keysRetire(context, undefined, { ...removal, unproven: true })
   t.deepEqual(await states(), ['retired', 'active'])
-  await keysDestroy(context, removal)
+  await t.throwsAsync(keysDestroy(context, undefined, removal), { code: 'ERR_WOULD_LOSE_DATA' })
+  await keysDestroy(context, undefined, { ...removal, unproven: true })
   t.deepEqual(await states(), ['destroyed', 'active'])
   t.is((await list(context)).generation, 5)
 })
@@ -84,12 +87,12 @@ test('what takes something away asks, and changes nothing without agreement', as
   await keysStage(nobody, flags)
   await keysActivate(nobody, flags)
   const removal = { ...flags, id: first, yes: false, unproven: true }
-  await t.throwsAsync(keysRetire(nobody, removal), { code: 'ERR_USAGE' })
+  await t.throwsAsync(keysRetire(nobody, undefined, removal), { code: 'ERR_USAGE' })
   const refusing = { ...nobody, terminal: { ...nobody.terminal, interactive: true } }
-  await t.throwsAsync(keysRetire(refusing, removal), { code: 'ERR_ABORTED' })
+  await t.throwsAsync(keysRetire(refusing, undefined, removal), { code: 'ERR_ABORTED' })
   t.is((await list(nobody)).generation, 3)
   const agreeing = { ...refusing, terminal: { ...refusing.terminal, ask: async () => 'yes' } }
-  await keysRetire(agreeing, removal)
+  await keysRetire(agreeing, undefined, removal)
   t.true(nobody.said.some((line) => line.includes('Not known here')))
   t.is((await list(nobody)).generation, 4)
 })
@@ -97,10 +100,10 @@ test('what takes something away asks, and changes nothing without agreement', as
 test('the active key can be neither retired nor destroyed; an unknown id is told', async (t) => {
   const context = await recordedContext(t)
   const id = await initialised(context)
-  const removal = { ...flags, id, yes: true, unproven: true }
-  await t.throwsAsync(keysRetire(context, removal), { code: 'ERR_WOULD_LOSE_DATA' })
-  await t.throwsAsync(keysDestroy(context, removal), { code: 'ERR_WOULD_LOSE_DATA' })
-  await t.throwsAsync(keysDestroy(context, { ...removal, id: 'lk1.9.x' }), {
+  const removal = { ...flags, id, yes: true, unproven: true, compact: false }
+  await t.throwsAsync(keysRetire(context, undefined, removal), { code: 'ERR_WOULD_LOSE_DATA' })
+  await t.throwsAsync(keysDestroy(context, undefined, removal), { code: 'ERR_WOULD_LOSE_DATA' })
+  await t.throwsAsync(keysDestroy(context, undefined, { ...removal, id: 'lk1.9.x' }), {
     code: 'ERR_KEY_UNKNOWN',
   })
 })

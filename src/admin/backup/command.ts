@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { LatchkeyError } from '../../base/errors.ts'
+import { rfc3339 } from '../../base/clock.ts'
 import { diskError } from '../../clients/disk.ts'
 import { keysInUse, scan } from '../../storage/scan.ts'
+import { withAnnex } from '../annex.ts'
 import type { AdminContext, EtcdKeyringFlags } from '../context.ts'
 import { snapshotSource } from '../etcd/snapshot-source.ts'
 import { age, print, type OutputFormat } from '../output.ts'
@@ -34,14 +36,15 @@ export async function backupRegister(
   const report = await scan([source], { prefix: flags.prefix, signal: flags.signal })
   const unread = report.undecodable.filter(({ provider }) => provider !== 'identity')
   const { digest, bytes } = await digestOf(path)
-  const register = await open(context, flags)
-  const backup = await register.add({
+  const entry = {
     name: flags.name ?? basename(path),
     digest,
     bytes,
     revision: source.facts.revision,
     keyIds: [...keysInUse(report, { history: true }).keys()].sort(),
-  })
+    registeredAt: rfc3339(context.now()),
+  }
+  const backup = await withRegister(context, flags, (register) => register.add(entry))
   if (unread.length > 0) {
     context.terminal.say(
       'warning: it has encrypted objects that nobody can read, so which keys they need is not known',
@@ -58,7 +61,7 @@ export async function backupList(
   context: AdminContext,
   flags: BackupFlags & { readonly output: OutputFormat },
 ): Promise<void> {
-  const backups = await (await open(context, flags)).list()
+  const backups = await withRegister(context, flags, (register) => register.list())
   await print(context.terminal, {
     format: flags.output,
     value: { backups },
@@ -79,18 +82,26 @@ export async function backupRemove(
   context: AdminContext,
   flags: BackupFlags & { readonly name: string },
 ): Promise<void> {
-  await (await open(context, flags)).remove(flags.name)
+  await withRegister(context, flags, (register) => register.remove(flags.name))
   context.terminal.say(`${flags.name} is not registered any more: it no longer keeps a key alive.`)
 }
 
-async function open(context: AdminContext, flags: BackupFlags): Promise<BackupRegister> {
+async function withRegister<Result>(
+  context: AdminContext,
+  flags: BackupFlags,
+  body: (register: BackupRegister) => Promise<Result>,
+): Promise<Result> {
   const store = await context.openStore(flags.keyring, flags)
-  if ((await store.load()) === undefined) {
-    throw new LatchkeyError('ERR_KEYRING_NOT_FOUND', `there is no keyring in ${store.location}`, {
-      hint: 'name the keyring whose keys encrypt this cluster',
-    })
+  try {
+    if ((await store.load()) === undefined) {
+      throw new LatchkeyError('ERR_KEYRING_NOT_FOUND', `there is no keyring in ${store.location}`, {
+        hint: 'name the keyring whose keys encrypt this cluster',
+      })
+    }
+  } finally {
+    store.close?.()
   }
-  return new BackupRegister(await context.openAnnex(flags.keyring, flags), context.now)
+  return await withAnnex(context, flags, (annex) => body(new BackupRegister(annex)))
 }
 
 async function digestOf(

@@ -1,5 +1,4 @@
 import { sha256Label } from '../../base/bytes.ts'
-import { rfc3339 } from '../../base/clock.ts'
 import { LatchkeyError } from '../../base/errors.ts'
 import type { Annex } from '../../keyring/annex.ts'
 
@@ -23,11 +22,9 @@ const kind = 'backup'
 /** The register of snapshots, in a keyring's annex. */
 export class BackupRegister {
   readonly #annex: Annex
-  readonly #now: () => number
 
-  constructor(annex: Annex, now: () => number) {
+  constructor(annex: Annex) {
     this.#annex = annex
-    this.#now = now
   }
 
   /** Every registered snapshot, oldest registration first. */
@@ -42,12 +39,11 @@ export class BackupRegister {
    *
    * @throws `ERR_USAGE` when the name stands for another one already.
    */
-  async add(backup: Omit<RegisteredBackup, 'registeredAt'>): Promise<RegisteredBackup> {
-    const entry = { ...backup, registeredAt: rfc3339(this.#now()) }
-    if (await this.#annex.create(kind, entryName(backup.name), entry)) return entry
-    const known = (await this.list()).find(({ name }) => name === backup.name)
-    if (known?.digest === backup.digest) return known
-    throw new LatchkeyError('ERR_USAGE', `another snapshot is registered as ${backup.name}`, {
+  async add(entry: RegisteredBackup): Promise<RegisteredBackup> {
+    if (await this.#annex.create(kind, entryName(entry.name), entry)) return entry
+    const known = (await this.list()).find(({ name }) => name === entry.name)
+    if (known?.digest === entry.digest) return known
+    throw new LatchkeyError('ERR_USAGE', `another snapshot is registered as ${entry.name}`, {
       hint: 'give this one a name of its own with --name, or remove the other when its file is gone: latchkey backup remove NAME',
     })
   }

@@ -22,6 +22,8 @@ export interface DoctorFlags extends EtcdKeyringFlags {
   readonly listen: string | undefined
   readonly encryptionConfig: string | undefined
   readonly apiServerManifest: string | undefined
+  /** How long a key may be active before it is warned of. Default 90 (KEP-3299). */
+  readonly maxKeyAgeDays?: number
   readonly output: OutputFormat
 }
 
@@ -93,7 +95,7 @@ async function examine(context: AdminContext, flags: DoctorFlags): Promise<reado
 /** A store that cannot even be opened is a finding as well. */
 async function checkStore(
   context: AdminContext,
-  flags: EtcdKeyringFlags & { readonly keyring: string },
+  flags: EtcdKeyringFlags & Pick<DoctorFlags, 'maxKeyAgeDays'> & { readonly keyring: string },
   roots: readonly RootKey[],
 ): Promise<KeyringCheck> {
   let store: KeyringStore
@@ -103,7 +105,11 @@ async function checkStore(
     return { findings: [problemOf('keyring', error)], keyring: undefined }
   }
   try {
-    const { findings, keyring } = await checkKeyring(store, { roots, nowMs: context.now() })
+    const { findings, keyring } = await checkKeyring(store, {
+      roots,
+      nowMs: context.now(),
+      maxKeyAgeDays: flags.maxKeyAgeDays,
+    })
     return { findings: [...findings, ...(await checkMembers(store))], keyring }
   } finally {
     store.close?.()

@@ -6,7 +6,7 @@ import type { KeyringStore } from '../../keyring/store.ts'
 import { findingsAbout, problemOf, type Finding } from './finding.ts'
 
 const subject = 'keyring'
-const maxActiveDays = 90
+const recommendedDays = 90
 const dayMs = 86_400_000
 
 /** What was found, and the keyring if it could be opened; the caller disposes of it. */
@@ -18,7 +18,11 @@ export interface KeyringCheck {
 /** Looks at the store's document without a root where none is given, and through the root where one is. */
 export async function checkKeyring(
   store: KeyringStore,
-  options: { readonly roots: readonly RootKey[]; readonly nowMs: number },
+  options: {
+    readonly roots: readonly RootKey[]
+    readonly nowMs: number
+    readonly maxKeyAgeDays?: number | undefined
+  },
 ): Promise<KeyringCheck> {
   const about = findingsAbout(subject)
   try {
@@ -49,13 +53,17 @@ export async function checkKeyring(
       keyring[Symbol.dispose]()
       return { findings: [problemOf(subject, error)], keyring: undefined }
     }
-    return { findings: describe(keyring, options.nowMs), keyring }
+    return { findings: describe(keyring, options), keyring }
   } catch (error) {
     return { findings: [problemOf(subject, error)], keyring: undefined }
   }
 }
 
-function describe(keyring: Keyring, nowMs: number): readonly Finding[] {
+function describe(
+  keyring: Keyring,
+  options: { readonly nowMs: number; readonly maxKeyAgeDays?: number | undefined },
+): readonly Finding[] {
+  const { nowMs, maxKeyAgeDays = recommendedDays } = options
   const about = findingsAbout(subject)
   const count = (state: string): number => keyring.keys.filter((key) => key.state === state).length
   const findings = [
@@ -69,16 +77,16 @@ function describe(keyring: Keyring, nowMs: number): readonly Finding[] {
     findings.push(
       about.warning(
         `key ${staged.id} has been staged since ${staged.createdAt}`,
-        `finish the rotation with "latchkey keys activate", or give it up with "latchkey keys destroy ${staged.id}"`,
+        `finish the rotation with "latchkey keys rotate" or "activate", or give it up with "latchkey keys destroy ${staged.id}"`,
       ),
     )
   }
   const days = Math.floor((nowMs - Date.parse(keyring.active.changedAt)) / dayMs)
-  if (days > maxActiveDays) {
+  if (days > maxKeyAgeDays) {
     findings.push(
       about.warning(
-        `the active key has been active for ${days} days`,
-        'rotate it: "latchkey keys stage", then "activate" (KEP-3299 recommends at least every 90 days)',
+        `the active key has been active for ${days} days, and ${maxKeyAgeDays} are allowed`,
+        'rotate it: "latchkey keys rotate" (KEP-3299 recommends at least every 90 days)',
       ),
     )
   }

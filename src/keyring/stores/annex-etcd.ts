@@ -1,9 +1,9 @@
 import { fromUtf8, utf8 } from '../../base/bytes.ts'
 import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
-import type { EtcdClient } from '../../clients/etcd/client.ts'
 import { prefixEnd } from '../../clients/etcd/messages.ts'
 import type { Annex, AnnexLock } from '../annex.ts'
 import { busy, encodeEntry, parseEntry, requireNames } from './annex-entry.ts'
+import type { KeyringEtcd } from './etcd.ts'
 
 /** How long a lock outlives its holder, in seconds. */
 export const lockTtlSeconds = 15
@@ -12,7 +12,7 @@ export const lockTtlSeconds = 15
  * The annex of a keyring in etcd: one key an entry, below `PREFIX/annex/`. A lock is a key that
  * hangs on a lease, so it goes when its holder has been silent for {@link lockTtlSeconds}.
  */
-export function etcdAnnex(client: EtcdClient, prefix: string): Annex {
+export function etcdAnnex(client: KeyringEtcd, prefix: string): Annex {
   const base = `${prefix}/annex`
   const keyOf = (kind: string, name: string): string => `${base}/${kind}/${name}`
   const location = `${client.location}${base}`
@@ -56,7 +56,12 @@ export function etcdAnnex(client: EtcdClient, prefix: string): Annex {
     },
     remove: async (kind, name) => {
       requireNames(kind, name)
-      return (await client.delete(keyOf(kind, name))) > 0
+      const key = keyOf(kind, name)
+      const { succeeded } = await client.transact({
+        compare: [{ key, target: 'version', is: '>', value: 0 }],
+        success: [{ delete: { key } }],
+      })
+      return succeeded
     },
     lock: async (name, holder) => {
       requireNames(name)
@@ -72,11 +77,17 @@ export function etcdAnnex(client: EtcdClient, prefix: string): Annex {
       }
       return hold(client, lease)
     },
+    close: () => {
+      client.close()
+    },
   }
 }
 
 /** Keeps a lock's lease alive until it is released. */
-function hold(client: EtcdClient, lease: Awaited<ReturnType<EtcdClient['grantLease']>>): AnnexLock {
+function hold(
+  client: KeyringEtcd,
+  lease: Awaited<ReturnType<KeyringEtcd['grantLease']>>,
+): AnnexLock {
   const lost = new AbortController()
   const released = new AbortController()
   const kept = client.keepLease(lease, { signal: released.signal }).then(

@@ -58,7 +58,7 @@ export async function createKeyring(
       await keys('retire', id, '--unproven', '--yes')
     },
     destroy: async (id) => {
-      await keys('destroy', id, '--yes')
+      await keys('destroy', id, '--unproven', '--yes')
     },
   }
 }

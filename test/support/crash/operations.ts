@@ -2,7 +2,9 @@ import * as fs from 'node:fs/promises'
 import type { AdminContext } from '../../../src/admin/context.ts'
 import { keysAdopt } from '../../../src/admin/keys/adopt.ts'
 import { keysBackup, keysRestore } from '../../../src/admin/keys/backup.ts'
-import { keysActivate, keysDestroy, keysRetire, keysStage } from '../../../src/admin/keys/change.ts'
+import { keysActivate, keysStage } from '../../../src/admin/keys/change.ts'
+import { keysDestroy } from '../../../src/admin/keys/destroy.ts'
+import { keysRetire } from '../../../src/admin/keys/retire.ts'
 import { keysInit } from '../../../src/admin/keys/init.ts'
 import { keysRewrap } from '../../../src/admin/keys/rewrap.ts'
 import { stateIn, type Place } from './state.ts'
@@ -25,10 +27,11 @@ const init = (context: AdminContext): Promise<void> =>
   keysInit(context, { ...flags, clusterId: 'prod' })
 const stage = (context: AdminContext): Promise<void> => keysStage(context, flags)
 const activate = (context: AdminContext): Promise<void> => keysActivate(context, flags)
+const onOwnWord = { unproven: true, compact: false, yes: true }
 const retire = async (context: AdminContext): Promise<void> =>
-  keysRetire(context, { ...flags, id: await firstKey(context), unproven: true, yes: true })
+  keysRetire(context, undefined, { ...flags, ...onOwnWord, id: await firstKey(context) })
 const destroy = async (context: AdminContext): Promise<void> =>
-  keysDestroy(context, { ...flags, id: await firstKey(context), yes: true })
+  keysDestroy(context, undefined, { ...flags, ...onOwnWord, id: await firstKey(context) })
 const backup = async (context: AdminContext): Promise<void> => {
   await fs.writeFile(`${context.cwd}/${passphraseFile}`, 'a passphrase', { mode: 0o600 })
   await keysBackup(context, { ...flags, out: 'backup', passphraseFile })

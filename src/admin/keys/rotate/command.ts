@@ -2,7 +2,7 @@ import type { Clock } from '../../../base/clock.ts'
 import { isLatchkeyError } from '../../../base/errors.ts'
 import type { EtcdClient } from '../../../clients/etcd/client.ts'
 import type { ClusterAccess } from '../../../clients/kubernetes-access.ts'
-import type { AnnexLock } from '../../../keyring/annex.ts'
+import type { Annex, AnnexLock } from '../../../keyring/annex.ts'
 import { confirm } from '../../confirm.ts'
 import type { AdminContext, KeyringFlags } from '../../context.ts'
 import type { OutputFormat } from '../../output.ts'
@@ -54,68 +54,77 @@ export async function keysRotate(
   deps: RotateDeps,
   flags: RotateFlags,
 ): Promise<void> {
-  const { terminal } = context
-  const json = flags.output === 'json'
-  const tell = createDisplay(terminal, { json, now: context.now })
+  const tell = createDisplay(context.terminal, {
+    json: flags.output === 'json',
+    now: context.now,
+  })
   using connections = createConnections(deps.access, deps.clock)
-  const open = (): Promise<RotationPorts> =>
-    openRotationPorts(context, { ...deps, connections, tell }, flags)
-
-  if (flags.dryRun) {
-    const ports = await open()
-    const plan = await look(ports, { timeoutMs: flags.timeoutMs, signal: deps.signal })
-    terminal.progress?.('')
-    if (json) terminal.data(JSON.stringify({ event: 'plan', ...planValue(plan) }))
-    else for (const line of explainPlan(plan, flags)) terminal.data(line)
-    return
-  }
+  const store = await context.openStore(flags.keyring, flags)
   const annex = await context.openAnnex(flags.keyring, flags)
-  const lock = await acquire(
-    deps,
-    () => annex.lock('rotation', deps.holder),
-    (text) => {
-      tell({ event: 'note', text })
-    },
-  )
   try {
-    const signal = AbortSignal.any([deps.signal, lock.lost])
-    const ports = await open()
-    if (flags.abort) {
-      await abort(context, ports, { ...flags, signal })
+    const ports = await openRotationPorts(
+      context,
+      { ...deps, store, annex, connections, tell },
+      flags,
+    )
+    if (flags.dryRun) {
+      await dryRun(context, ports, { ...flags, signal: deps.signal })
       return
     }
-    const options: RotateOptions = {
-      timeoutMs: flags.timeoutMs,
-      requestTimeoutMs: flags.requestTimeoutMs,
-      accepted: new Set(flags.acceptStuck),
-      make: context,
-      random: context.random,
-      signal,
-      agree: async (plan) => {
-        terminal.progress?.('')
-        if (json) terminal.data(JSON.stringify({ event: 'plan', ...planValue(plan) }))
-        const explanation = json && flags.yes ? [] : explainPlan(plan, flags)
-        await confirm(terminal, { explanation, yes: flags.yes })
-      },
+    const lock = await acquire(deps, annex, (text) => {
+      tell({ event: 'note', text })
+    })
+    try {
+      const signal = AbortSignal.any([deps.signal, lock.lost])
+      if (flags.abort) await abort(context, ports, { ...flags, signal })
+      else await run(context, ports, { ...flags, signal })
+    } finally {
+      await lock.release()
     }
-    const outcome = await rotateKeys(ports, options)
-    if (json) return
-    terminal.say(
-      `Rotated: nothing in etcd needs ${outcome.retired.join(', ') || 'an old key'} at revision ${outcome.revision}.`,
-    )
-    terminal.say('Now make a backup of the keyring: "latchkey keys backup".')
-    terminal.data(outcome.keyId)
   } finally {
-    terminal.progress?.('')
-    await lock.release()
+    context.terminal.progress?.('')
+    store.close?.()
+    annex.close?.()
   }
 }
 
-async function abort(
-  context: AdminContext,
+type RunFlags = RotateFlags & { readonly signal: AbortSignal }
+
+async function dryRun(
+  { terminal }: AdminContext,
   ports: RotationPorts,
-  flags: RotateFlags & { readonly signal: AbortSignal },
+  flags: RunFlags,
 ): Promise<void> {
+  const plan = await look(ports, flags)
+  terminal.progress?.('')
+  if (flags.output === 'json') terminal.data(JSON.stringify({ event: 'plan', ...planValue(plan) }))
+  else for (const line of explainPlan(plan, flags)) terminal.data(line)
+}
+
+async function run(context: AdminContext, ports: RotationPorts, flags: RunFlags): Promise<void> {
+  const { terminal } = context
+  const json = flags.output === 'json'
+  const options: RotateOptions = {
+    ...flags,
+    accepted: new Set(flags.acceptStuck),
+    make: context,
+    random: context.random,
+    agree: async (plan) => {
+      terminal.progress?.('')
+      if (json) terminal.data(JSON.stringify({ event: 'plan', ...planValue(plan) }))
+      const explanation = json && flags.yes ? [] : explainPlan(plan, flags)
+      await confirm(terminal, { explanation, yes: flags.yes })
+    },
+  }
+  const { retired, revision, keyId } = await rotateKeys(ports, options)
+  if (json) return
+  const what = retired.join(', ') || 'an old key'
+  terminal.say(`Rotated: nothing in etcd needs ${what} at revision ${revision}.`)
+  terminal.say('Now make a backup of the keyring: "latchkey keys backup".')
+  terminal.data(keyId)
+}
+
+async function abort(context: AdminContext, ports: RotationPorts, flags: RunFlags): Promise<void> {
   const explanation = [
     'Giving the rotation up: the staged key, which never encrypted anything, is destroyed.',
   ]
@@ -130,13 +139,13 @@ async function abort(
 /** Waits a while for whoever holds the lock: one that was killed seems to hold it until its lease ends. */
 async function acquire(
   deps: RotateDeps,
-  lock: () => Promise<AnnexLock>,
+  annex: Annex,
   note: (text: string) => void,
 ): Promise<AnnexLock> {
   const end = deps.clock.monotonicMs() + lockWaitMs
   for (let told = false; ; told = true) {
     try {
-      return await lock()
+      return await annex.lock('rotation', deps.holder)
     } catch (error) {
       if (!isLatchkeyError(error, 'ERR_BUSY') || deps.clock.monotonicMs() >= end) throw error
       if (!told) note(`${error.message}; waiting up to ${lockWaitMs / 1000} s for it to end`)

@@ -5,31 +5,22 @@ import { askKmsDecrypt } from '../../../../clients/kms-decrypt.ts'
 import { askKmsStatus } from '../../../../clients/kms-status.ts'
 import { sealEnvelope } from '../../../../keyring/envelope.ts'
 import type { Keyring } from '../../../../keyring/keyring.ts'
+import { missingAcknowledgements, type KeyringMembers } from '../../../../keyring/members.ts'
 import type { Membership } from '../ports.ts'
-
-interface KeyringMembers {
-  list(): Promise<{
-    readonly members: readonly {
-      readonly name: string
-      readonly alive: boolean
-      readonly acknowledged: { readonly generation: number; readonly digest: string } | undefined
-    }[]
-    readonly revision: number
-  }>
-}
 
 /** Members of a keyring that several nodes share, by what they have acknowledged. */
 export function acknowledgedMembership(members: KeyringMembers): Membership {
   return {
     check: async ({ digest }) => {
       const list = await members.list()
+      const missing = new Set(missingAcknowledgements(list.members, digest))
       return {
         revision: list.revision,
-        members: list.members.map(({ name, alive, acknowledged }) => ({
-          name,
-          alive,
-          ready: acknowledged?.digest === digest,
-          generation: acknowledged?.generation,
+        members: list.members.map((member) => ({
+          name: member.name,
+          alive: member.alive,
+          ready: !missing.has(member),
+          generation: member.acknowledged?.generation,
         })),
       }
     },

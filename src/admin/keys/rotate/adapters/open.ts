@@ -1,6 +1,8 @@
 import { LatchkeyError } from '../../../../base/errors.ts'
 import type { AdminContext } from '../../../context.ts'
+import type { Annex } from '../../../../keyring/annex.ts'
 import { loadRevision } from '../../../../keyring/load.ts'
+import type { KeyringStore } from '../../../../keyring/store.ts'
 import { publish } from '../../current.ts'
 import { Proofs } from '../../proofs.ts'
 import type { RotateDeps, RotateFlags } from '../command.ts'
@@ -18,6 +20,8 @@ import { scannedStorage } from './storage-view.ts'
 export async function openRotationPorts(
   context: AdminContext,
   deps: RotateDeps & {
+    readonly store: KeyringStore
+    readonly annex: Annex
     readonly connections: Connections
     readonly tell: (event: RotationEvent) => void
   },
@@ -26,12 +30,10 @@ export async function openRotationPorts(
   const { connections, etcd, clock, jitter } = deps
   const { random } = context
   const { prefix } = flags
-  const store = await context.openStore(flags.keyring, flags)
-  const annex = await context.openAnnex(flags.keyring, flags)
+  const { store, annex } = deps
   const roots = await Promise.all(flags.root.map((spec) => context.openRoot(spec)))
   const membership = (): RotationPorts['membership'] => {
-    const { members } = store as { members?: Parameters<typeof acknowledgedMembership>[0] }
-    if (members !== undefined) return acknowledgedMembership(members)
+    if (store.members !== undefined) return acknowledgedMembership(store.members)
     if (flags.socket === undefined) throw noSocket()
     return socketMembership(flags.socket, random)
   }

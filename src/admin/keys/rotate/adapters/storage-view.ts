@@ -6,7 +6,10 @@ import { liveSource } from '../../../etcd/live-source.ts'
 import { maxNamed, type Storage, type StorageView } from '../ports.ts'
 
 /** Reads all of etcd by way of the scanner. */
-export function scannedStorage(etcd: readonly EtcdClient[], prefix: string): Storage {
+export function scannedStorage(
+  etcd: readonly Pick<EtcdClient, 'location' | 'pages' | 'clusterId'>[],
+  prefix: string,
+): Storage {
   return {
     scan: async (keyIds, { onProgress, signal }) => {
       const needing: string[] = []

@@ -1,0 +1,127 @@
+import test, { type ExecutionContext } from 'ava'
+import { BackupRegister } from '../../../src/admin/backup/register.ts'
+import { keysActivate, keysStage } from '../../../src/admin/keys/change.ts'
+import { keysDestroy, type DestroyFlags } from '../../../src/admin/keys/destroy.ts'
+import { keysInit } from '../../../src/admin/keys/init.ts'
+import { keysRetire } from '../../../src/admin/keys/retire.ts'
+import { recordedContext, type RecordedContext } from '../../support/admin-context.ts'
+import { fakeProvingEtcd, type FakeProvingEtcd } from '../../support/proving-etcd.ts'
+
+const keyring = { keyring: 'keyring', root: ['file:root'] }
+
+interface Lab {
+  readonly context: RecordedContext
+  readonly etcd: FakeProvingEtcd
+  readonly old: string
+  readonly active: string
+  readonly flags: DestroyFlags
+}
+
+/** A keyring with a superseded key and an active one, and an etcd with objects under the latter. */
+async function lab(t: ExecutionContext): Promise<Lab> {
+  const context = await recordedContext(t)
+  await keysInit(context, { ...keyring, clusterId: 'prod' })
+  const old = context.data.pop() ?? ''
+  await keysStage(context, keyring)
+  await keysActivate(context, keyring)
+  const active = context.data.pop() ?? ''
+  const etcd = fakeProvingEtcd()
+  etcd.store('db', active)
+  const flags = { ...keyring, id: old, yes: true, unproven: false, compact: false }
+  return { context, etcd, old, active, flags }
+}
+
+test('retire looks into etcd: what needs the key is named, and nothing is changed', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  etcd.store('forgotten', old)
+  await t.throwsAsync(keysRetire(context, etcd, flags), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /1 object\(s\) in etcd need key .*secrets\/shop\/forgotten/,
+  })
+  await t.throwsAsync(keysRetire(context, undefined, flags), { code: 'ERR_WOULD_LOSE_DATA' })
+  etcd.remove('forgotten')
+  await keysRetire(context, etcd, flags)
+  t.is(context.data.pop(), old)
+})
+
+test('destroy waits for a compaction beyond a moment at which nothing needed the key', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  await keysRetire(context, etcd, flags)
+  const proved = etcd.revision()
+  etcd.compactTo(proved - 1)
+  await t.throwsAsync(keysDestroy(context, etcd, flags), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /still keeps revisions/,
+  })
+  etcd.compactTo(proved)
+  context.data.length = 0
+  await keysDestroy(context, etcd, flags)
+  t.deepEqual(context.data, [old])
+})
+
+test('destroy compacts when told to', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  await keysRetire(context, undefined, { ...flags, unproven: true })
+  await t.throwsAsync(keysDestroy(context, etcd, flags), { code: 'ERR_WOULD_LOSE_DATA' })
+  await keysDestroy(context, etcd, { ...flags, compact: true })
+  t.is(etcd.compacted(), etcd.revision())
+  t.is(context.data.pop(), old)
+})
+
+test('a proof of another etcd, as a restored one is, proves nothing', async (t) => {
+  const { context, etcd, active, flags } = await lab(t)
+  await keysRetire(context, etcd, flags)
+  const restored = fakeProvingEtcd(8)
+  restored.store('db', active)
+  restored.compactTo(etcd.revision())
+  for (let index = 0; index < 5; index += 1) restored.store(`later-${index}`, active)
+  await t.throwsAsync(keysDestroy(context, restored, flags), { code: 'ERR_WOULD_LOSE_DATA' })
+})
+
+test('objects of KMS v1 that need the key are counted', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  await keysRetire(context, undefined, { ...flags, unproven: true })
+  etcd.store('ancient', old, 1)
+  await t.throwsAsync(keysDestroy(context, etcd, { ...flags, compact: true }), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /1 of them by KMS v1/,
+  })
+  t.is(etcd.compacted(), 0)
+})
+
+test('a registered snapshot that needs the key keeps it, also on one’s own word', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  await keysRetire(context, etcd, flags)
+  const register = new BackupRegister(await context.openAnnex('keyring'))
+  const entry = {
+    name: 'monday.db',
+    digest: `sha256:${'0'.repeat(64)}`,
+    bytes: 1,
+    revision: 90,
+    keyIds: [old],
+    registeredAt: '2026-01-02T03:04:05Z',
+  }
+  await register.add(entry)
+  for (const unproven of [false, true]) {
+    await t.throwsAsync(keysDestroy(context, etcd, { ...flags, compact: true, unproven }), {
+      code: 'ERR_WOULD_LOSE_DATA',
+      message: /monday\.db/,
+    })
+  }
+  t.deepEqual(await register.add(entry), entry)
+  await t.throwsAsync(register.add({ ...entry, digest: `sha256:${'1'.repeat(64)}` }), {
+    code: 'ERR_USAGE',
+  })
+  await register.remove('monday.db')
+  await t.throwsAsync(register.remove('monday.db'), { code: 'ERR_USAGE' })
+  await keysDestroy(context, etcd, { ...flags, compact: true })
+  t.true(context.said.some((line) => line.includes('Copies that remain')))
+})
+
+test('a staged key is given up without any proof', async (t) => {
+  const { context, flags } = await lab(t)
+  await keysStage(context, keyring)
+  const staged = context.data.pop() ?? ''
+  await keysDestroy(context, undefined, { ...flags, id: staged })
+  t.is(context.data.pop(), staged)
+})
