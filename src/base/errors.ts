@@ -146,6 +146,12 @@ export function isLatchkeyError<Code extends ErrorCode = ErrorCode>(
   return error instanceof LatchkeyError && (code === undefined || error.code === code)
 }
 
+/** What to throw once `signal` is aborted: its reason where that is ours, with the hint that it has. */
+export function abortedError(signal: AbortSignal): LatchkeyError {
+  const reason: unknown = signal.reason
+  return isLatchkeyError(reason) ? reason : new LatchkeyError('ERR_ABORTED', 'it was interrupted')
+}
+
 /** The `code` of a Node.js system error (`ENOENT`, `ENOSPC`, …), or `undefined`. */
 export function systemCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined

@@ -1,4 +1,4 @@
-import { LatchkeyError, type ErrorCode } from '../base/errors.ts'
+import { abortedError, type ErrorCode } from '../base/errors.ts'
 import { judge, type Expectation, type Unexpected } from './expectation.ts'
 import type { RecordSource, SourceFacts, StoredRecord } from './record.ts'
 import { defaultPrefix, parseEtcdKey, type StoredName } from './resource.ts'
@@ -81,9 +81,7 @@ export async function scan(
     for await (const batch of source.batches(options.signal)) {
       for (const record of batch) await scanning.record(record)
       scanning.progress()
-      if (options.signal.aborted) {
-        throw new LatchkeyError('ERR_ABORTED', 'the scan was interrupted')
-      }
+      if (options.signal.aborted) throw abortedError(options.signal)
     }
   }
   return scanning.report(sources.map(({ facts }) => facts))

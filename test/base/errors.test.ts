@@ -1,5 +1,11 @@
 import test from 'ava'
-import { describeError, isLatchkeyError, LatchkeyError, systemCode } from '../../src/base/errors.ts'
+import {
+  describeError,
+  abortedError,
+  isLatchkeyError,
+  LatchkeyError,
+  systemCode,
+} from '../../src/base/errors.ts'
 
 test('an error carries code, message, hint and cause', (t) => {
   const cause = new Error('why')
@@ -45,4 +51,10 @@ test('a description of causes in a circle ends', (t) => {
   const error = new Error('round')
   error.cause = error
   t.is(describeError(error), Array(5).fill('round').join(': '))
+})
+
+test('what ends a signal is thrown as it is when it is ours, and else as interrupted', (t) => {
+  const ours = new LatchkeyError('ERR_ABORTED', 'stopped', { hint: 'run it again' })
+  t.is(abortedError(AbortSignal.abort(ours)), ours)
+  t.is(abortedError(AbortSignal.abort()).code, 'ERR_ABORTED')
 })

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { LatchkeyError } from '../../base/errors.ts'
+import { abortedError, LatchkeyError } from '../../base/errors.ts'
 import { invalidSnapshot } from './errors.ts'
 
 /** Bytes of the SHA-256 that `etcdctl snapshot save` puts behind the database. */
@@ -34,7 +34,7 @@ export async function verifyChecksum(
   const hash = createHash('sha256')
   const buffer = Buffer.alloc(chunkBytes)
   for (let at = 0; at < end;) {
-    if (signal.aborted) throw new LatchkeyError('ERR_ABORTED', 'the reading was interrupted')
+    if (signal.aborted) throw abortedError(signal)
     const length = Math.min(chunkBytes, end - at)
     const { bytesRead } = await handle.read(buffer, 0, length, at)
     if (bytesRead === 0) throw invalidSnapshot('it ends too early')

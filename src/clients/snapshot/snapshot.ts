@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
-import { LatchkeyError, systemCode } from '../../base/errors.ts'
+import { abortedError, LatchkeyError, systemCode } from '../../base/errors.ts'
 import { diskError } from '../disk.ts'
 import { hasChecksum, verifyChecksum } from './checksum.ts'
 import { invalidSnapshot } from './errors.ts'
@@ -138,7 +138,7 @@ class OpenSnapshot implements Snapshot {
   async *batches(signal: AbortSignal): AsyncGenerator<readonly SnapshotRecord[]> {
     let since = performance.now()
     for (const page of this.#leaves) {
-      if (signal.aborted) throw new LatchkeyError('ERR_ABORTED', 'the reading was interrupted')
+      if (signal.aborted) throw abortedError(signal)
       yield this.#recordsOf(page)
       if (performance.now() - since < maxBusyMs) continue
       await setImmediate()
