@@ -8,22 +8,23 @@ import { settle, withKeyringPlace } from './options.ts'
 export function nodesCommand(): Command {
   const nodes = withKeyringPlace(new Command('nodes'))
     .description('which nodes share the keyring, and who has loaded what')
-    // Its own options come before "remove", those of "remove" after it.
-    .enablePositionalOptions()
     .option('-o, --output <format>', 'table, json or yaml', 'table')
     .action(async (_options, command: Command) => {
       const { keysNodes } = await import('../../src/admin/keys/nodes.ts')
       const flags = await settle<NodesFlags & { output: string }>(command, ['keyring'])
       await keysNodes(processContext(), { ...flags, output: parseOutputFormat(flags.output) })
     })
-  withKeyringPlace(nodes.command('remove'))
+  // Which keyring it is about are options of "nodes", which may stand behind "remove" too.
+  nodes
+    .command('remove')
     .description('take a node out that is gone for good: rotations no longer wait for it')
     .argument('<name>', 'the node, as "latchkey keys nodes" names it')
     .option('--yes', 'do not ask', false)
-    .action(async (name: string, _options, command: Command) => {
+    .configureHelp({ showGlobalOptions: true })
+    .action(async (name: string, { yes }: { readonly yes: boolean }) => {
       const { keysNodesRemove } = await import('../../src/admin/keys/nodes.ts')
-      const flags = await settle<NodesFlags & { yes: boolean }>(command, ['keyring'])
-      await keysNodesRemove(processContext(), { ...flags, name })
+      const flags = await settle<NodesFlags>(nodes, ['keyring'])
+      await keysNodesRemove(processContext(), { ...flags, name, yes })
     })
   return nodes
 }
