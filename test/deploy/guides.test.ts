@@ -35,6 +35,11 @@ function find(words: readonly string[]): { command: Command; rest: readonly stri
   return command && { command, rest: [] }
 }
 
+/** Its own options, and those of the command above it that it takes as well. */
+function optionsOf(command: Command): Command['options'] {
+  return [...command.options, ...(command.parent?.options ?? [])]
+}
+
 test('every command in a guide exists, with every option that it is given', async (t) => {
   let seen = 0
   for await (const path of glob('deploy/guides/*.md', { cwd: project })) {
@@ -55,7 +60,7 @@ test('every command in a guide exists, with every option that it is given', asyn
           t.fail(`${where}: names no command`)
         }
         for (const word of rest.filter((it) => it.startsWith('-'))) {
-          const known = command.options.some(({ long, short }) => [long, short].includes(word))
+          const known = optionsOf(command).some(({ long, short }) => [long, short].includes(word))
           t.true(known, `${where}: ${word}`)
         }
       }

@@ -64,6 +64,16 @@ test('metrics.conf opens loopback and nothing else', async (t) => {
   t.deepEqual(drop?.['ExecStart'], [`${before ?? ''} --metrics 127.0.0.1:9464`])
 })
 
+test('etcd.conf opens loopback and nothing else', async (t) => {
+  const drop = parseUnitFile(serviceText, await read('drop-ins/etcd.conf'))['Service']
+  t.like(drop, {
+    PrivateNetwork: ['yes', 'no'],
+    IPAddressDeny: ['any'],
+    IPAddressAllow: ['localhost'],
+    RestrictAddressFamilies: ['AF_UNIX', 'AF_INET AF_INET6'],
+  })
+})
+
 test('socket-group.conf lets one group in, and still not everybody', async (t) => {
   const drop = parseUnitFile(socketText, await read('drop-ins/socket-group.conf'))['Socket']
   t.deepEqual(drop?.['SocketMode'], ['0600', '0660'])

@@ -3,7 +3,7 @@ import { LatchkeyError } from '../../base/errors.ts'
 import { digestPattern, isGeneration } from '../lineage.ts'
 import type { Acknowledgement } from '../members.ts'
 
-// What lies in etcd under the prefix; see FORMAT.md, section 11.
+// What lies in etcd under the prefix; see FORMAT.md, section 13.
 
 /** The keys under `prefix`. */
 export interface EtcdLayout {
