@@ -7,15 +7,16 @@ import { benchDelivery } from './delivery-bench.ts'
 import { benchEtcd } from './etcd-bench.ts'
 import { connectLoad } from './kms-load.ts'
 import { benchMemory, benchStart } from './process-bench.ts'
+import { benchMigrate } from './migrate-bench.ts'
 import { buildContenders, buildPrograms } from './programs.ts'
 import { benchRpc } from './rpc-bench.ts'
 
-// npm run bench [-- --only rpc,start,memory,api-server,delivery,etcd] [--quick]
+// npm run bench [-- --only rpc,start,memory,api-server,delivery,etcd,migrate] [--quick]
 //
 // Prints tables. Figures are of this machine in this run: compare the columns with each other, not
 // with another run.
 
-const sections = ['rpc', 'start', 'memory', 'api-server', 'delivery', 'etcd'] as const
+const sections = ['rpc', 'start', 'memory', 'api-server', 'delivery', 'etcd', 'migrate'] as const
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: sections.join(',') },
@@ -48,6 +49,13 @@ await withGround(async (ground) => {
       program,
       secrets: values.quick ? 2000 : 20_000,
       rounds: values.quick ? 2 : 7,
+    })
+  }
+  if (wanted.has('migrate')) {
+    await benchMigrate(ground, {
+      program,
+      objects: values.quick ? 1000 : 20_000,
+      rounds: values.quick ? 1 : 2,
     })
   }
   const atRest = sections.slice(0, 4).some((section) => wanted.has(section))

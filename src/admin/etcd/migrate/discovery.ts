@@ -2,6 +2,7 @@ import { LatchkeyError } from '../../../base/errors.ts'
 import { statusError } from '../../../clients/kubernetes-errors.ts'
 import { listOf, objectOf, textOf, textsOf } from '../../../clients/kubernetes-objects.ts'
 import type { KubernetesClient } from '../../../clients/kubernetes.ts'
+import { resourceName, splitResourceName } from '../../../storage/resource.ts'
 
 /** A resource that an API server serves so that its objects can be rewritten. */
 export interface ServedResource {
@@ -16,17 +17,15 @@ export interface ServedResource {
   path(namespace: string, name: string): string
 }
 
-/** Plural and group of a resource, `['deployments', 'apps']`; the core group is `''`. */
-export function splitResource(resource: string): readonly [plural: string, group: string] {
-  const dot = resource.indexOf('.')
-  return dot < 0 ? [resource, ''] : [resource.slice(0, dot), resource.slice(dot + 1)]
-}
-
 /**
- * Reads the name of a resource. Throws `ERR_USAGE` when it is none, or a pattern.
+ * Reads the name of a resource; the group of a built-in one may be left out. Throws `ERR_USAGE` when
+ * it is none, or a pattern.
  */
 export function parseResource(text: string): string {
-  if (/^[a-z][a-z0-9-]*(\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$/.test(text)) return text
+  if (/^[a-z][a-z0-9-]*(\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$/.test(text)) {
+    const { group, plural } = splitResourceName(text)
+    return resourceName(group, plural)
+  }
   throw new LatchkeyError('ERR_USAGE', 'the name of the resource is not well-formed', {
     hint: 'write it as the EncryptionConfiguration does: secrets, or widgets.example.com',
   })
@@ -43,7 +42,7 @@ export async function findResource(
   resource: string,
   signal: AbortSignal,
 ): Promise<ServedResource | undefined> {
-  const [plural, group] = splitResource(resource)
+  const { group, plural } = splitResourceName(resource)
   for (const root of await versionRoots(client, group, signal)) {
     const listed = await get(client, root, signal)
     const found = listOf(objectOf(listed), 'resources')
