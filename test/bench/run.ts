@@ -12,6 +12,7 @@ import { buildContenders, buildPrograms } from './programs.ts'
 import { benchRpc } from './rpc-bench.ts'
 
 // npm run bench [-- --only rpc,start,memory,api-server,delivery,etcd,migrate] [--quick]
+// [--objects 20000] [--rounds 2]: size of the section migrate
 //
 // Prints tables. Figures are of this machine in this run: compare the columns with each other, not
 // with another run.
@@ -21,6 +22,8 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string', default: sections.join(',') },
     quick: { type: 'boolean', default: false },
+    objects: { type: 'string', default: '20000' },
+    rounds: { type: 'string', default: '2' },
   },
 })
 const wanted = new Set(values.only.split(','))
@@ -54,8 +57,8 @@ await withGround(async (ground) => {
   if (wanted.has('migrate')) {
     await benchMigrate(ground, {
       program,
-      objects: values.quick ? 1000 : 20_000,
-      rounds: values.quick ? 1 : 2,
+      objects: values.quick ? 1000 : Number(values.objects),
+      rounds: values.quick ? 1 : Number(values.rounds),
     })
   }
   const atRest = sections.slice(0, 4).some((section) => wanted.has(section))
