@@ -20,6 +20,7 @@ interface Options extends SourceFlags {
   readonly history: boolean
   readonly encryptionConfig?: string
   readonly keyring?: string
+  readonly localCopy?: string
   readonly root: readonly string[]
   readonly prefix: string
   readonly output: string
@@ -85,16 +86,17 @@ async function scan(options: Options): Promise<void> {
 }
 
 async function keyringOf(
-  { keyring, root }: Options,
+  options: Options,
   context: AdminContext,
 ): Promise<CurrentKeyring | undefined> {
+  const { keyring, root } = options
   if (keyring === undefined) {
     if (root.length === 0) return undefined
     throw new LatchkeyError('ERR_USAGE', '--root is there without --keyring')
   }
   if (root.length === 0) throw new LatchkeyError('ERR_USAGE', '--root is missing')
   const { openCurrent } = await import('../../src/admin/keys/current.ts')
-  return await openCurrent(context, { keyring, root })
+  return await openCurrent(context, { ...options, keyring, root })
 }
 
 async function configOf(

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { resolve } from 'node:path'
+import type { EtcdKeyringFlags } from '../../src/admin/context.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
 import { LatchkeyError } from '../../src/base/errors.ts'
 import { defaultPrefix } from '../../src/storage/resource.ts'
@@ -8,7 +9,7 @@ import { processContext } from '../process-context.ts'
 import { prefixOf } from './etcd-prefix.ts'
 import { repeatable, settle } from './options.ts'
 
-interface Options {
+interface Options extends EtcdKeyringFlags {
   readonly check?: string
   readonly from?: string
   readonly passphraseFile?: string
@@ -52,7 +53,7 @@ export async function checkAgainstSnapshot(command: Command): Promise<void> {
   const { check = '', from, passphraseFile, share, keyring, root } = options
   using current =
     from === undefined && keyring !== undefined && root.length > 0
-      ? await openCurrent(context, { keyring, root })
+      ? await openCurrent(context, { ...options, keyring, root })
       : undefined
   using backup =
     from === undefined ? undefined : await openBackup(context, { from, passphraseFile, share })
