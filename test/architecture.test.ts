@@ -79,3 +79,30 @@ test('cmd and scripts reach adapters only through open.ts', async (t) => {
   }
   t.deepEqual(strays, [])
 })
+
+/** Imports that a program evaluates, which those of types alone are not. */
+const evaluated = /^(?:import|export)\s+(?!type\b)([^;]*?)\bfrom\s+'(\.{1,2}\/[^']+)'/gm
+
+// In a release a command is evaluated late, and modules that wait for each other never begin.
+test('no module waits for itself', async (t) => {
+  const graph = new Map<string, readonly string[]>()
+  for await (const file of glob('{src,cmd}/**/*.ts')) {
+    const source = await readFile(file, 'utf8')
+    const found = [...source.matchAll(evaluated)]
+      .filter(([, names = '']) => !/^\{(?:\s*type\s+[^,}]+,?)+\s*\}\s*$/.test(names))
+      .map(([, , specifier = '']) => join(dirname(file), specifier))
+    graph.set(file, found)
+  }
+  const [path, done, cycles]: [string[], Set<string>, string[]] = [[], new Set(), []]
+  const visit = (file: string): void => {
+    if (path.includes(file)) cycles.push([...path.slice(path.indexOf(file)), file].join(' → '))
+    if (path.includes(file) || done.has(file)) return
+    path.push(file)
+    for (const next of graph.get(file) ?? []) visit(next)
+    path.pop()
+    done.add(file)
+  }
+  for (const file of graph.keys()) visit(file)
+  t.deepEqual(cycles, [])
+  t.true([...graph.values()].flat().length > graph.size)
+})
