@@ -81,6 +81,10 @@ export function createKmsMetrics(
     help: 'Whether the key passed its last self-test.',
     labels: ['key_id_hash'],
   })
+  const activeSince = metrics.gauge({
+    name: 'latchkey_kms_active_key_timestamp_seconds',
+    help: 'When the active key became active, seconds since 1970; 0 when there is none.',
+  })
   const generation = metrics.gauge({
     name: 'latchkey_kms_keyring_generation',
     help: 'Generation of the keyring being served, 0 when there is none.',
@@ -163,6 +167,8 @@ export function createKmsMetrics(
       keys.reset()
       usable.reset()
       generation.set(snapshot?.keyring.generation ?? 0)
+      const since = snapshot?.keyring.active.changedAt
+      activeSince.set(since === undefined ? 0 : Date.parse(since) / 1000)
       for (const { id, state } of snapshot?.keyring.keys ?? []) {
         if (state === 'destroyed') continue
         const hash = sha256Label(id)

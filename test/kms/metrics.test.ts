@@ -57,8 +57,11 @@ test('keys are shown by the hash that the API server shows, destroyed ones are n
   t.false(shown.includes(destroyed ?? ''))
   t.is([...shown.matchAll(/^latchkey_kms_key_info/gm)].length, 4)
   for (const { id } of keyring.keys) t.false(shown.includes(id), 'no key id in clear')
+  const since = Date.parse(keyring.active.changedAt) / 1000
+  t.true(shown.includes(`latchkey_kms_active_key_timestamp_seconds ${since}`))
   metrics.snapshot(undefined)
   t.notRegex(await text(), /^latchkey_kms_key_info/m)
+  t.regex(await text(), /^latchkey_kms_active_key_timestamp_seconds 0$/m)
 })
 
 test('calls are counted by name of their status', async (t) => {
