@@ -45,6 +45,10 @@ export interface GrpcDeps {
   readonly goodbyeWithinMs: number
   /** Cuts the connection of the peer, `ADDRESS:PORT`. */
   readonly cut: (peer: string) => void
+  /** A whole Open has come over the connection of the peer. */
+  readonly onAsked: (peer: string) => void
+  /** A call of which that was told is over. */
+  readonly onOver: (peer: string) => void
   /** Something failed that should not. */
   readonly onFailure: (error: unknown) => void
 }
@@ -74,6 +78,7 @@ export function brokerHandlers(deps: GrpcDeps): {
 function serveDeliver(call: DeliverCall, deps: GrpcDeps): void {
   const { broker } = deps
   const transport = createTransport(call, deps)
+  const connection = call.getPeer()
   let state: 'waiting' | 'opening' | PodStream = 'waiting'
   const deadline = setTimeout(() => {
     broker.refuse(transport, new LatchkeyError('ERR_DEADLINE', 'the client did not open in time'))
@@ -87,6 +92,10 @@ function serveDeliver(call: DeliverCall, deps: GrpcDeps): void {
       throw new LatchkeyError('ERR_MESSAGE_INVALID', 'the first message is not Open')
     }
     state = 'opening'
+    deps.onAsked(connection)
+    call.once('close', () => {
+      deps.onOver(connection)
+    })
     // What the client says next waits in the connection, not here.
     call.pause()
     const stream = await broker.open(transport, message)

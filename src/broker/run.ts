@@ -19,6 +19,7 @@ import { createPodEvents, noPodEvents, type PodEvents } from './pod-events.ts'
 import { createReports, type BrokerFinding, type BrokerReports } from './reports.ts'
 import { openBrokerServer } from './server.ts'
 import { Broker } from './service.ts'
+import { statusLimits } from './status.ts'
 import { createTelling } from './telling.ts'
 import { distributeBundles, watchHealth } from './upkeep.ts'
 
@@ -100,9 +101,12 @@ export async function runBroker(deps: RunDeps): Promise<void> {
       { cert: config.tlsCert, key: config.tlsKey },
       {
         broker,
-        status: { ...parts.cluster, ...parts, ...deps, catalog, streams: broker.streams },
+        status: {
+          ...{ ...parts.cluster, ...parts, ...deps, catalog, streams: broker.streams },
+          ...statusLimits(clock),
+        },
         clock,
-        maxConnections: config.maxStreams + 1_000,
+        maxStreams: config.maxStreams,
         onFailure: (error) => {
           log.error('broker.internal_error', {}, error)
         },

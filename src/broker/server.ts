@@ -2,12 +2,19 @@ import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { TLSSocket } from 'node:tls'
 import type { HostPort } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
+import { Crowd } from '../net/crowd.ts'
 import { openTlsListener, type TlsEvents } from '../net/tls.ts'
 import type { TlsFiles } from '../net/tls-identity.ts'
 import { brokerDefinition, brokerHandlers } from './grpc.ts'
 import { protocolLimits } from './messages.ts'
 import type { Broker } from './service.ts'
 import type { StatusDeps } from './status.ts'
+
+/**
+ * Connections over which nothing is asked: each may hold a few hundred kilobytes of an Open that is
+ * never finished.
+ */
+const maxIdleConnections = 512
 
 /** A running server. */
 export interface BrokerServer {
@@ -28,7 +35,7 @@ export interface ServerDeps {
   readonly clock: Clock
   readonly events: TlsEvents
   readonly onFailure: (error: unknown) => void
-  readonly maxConnections: number
+  readonly maxStreams: number
 }
 
 /**
@@ -42,9 +49,16 @@ export async function openBrokerServer(
   deps: ServerDeps,
 ): Promise<BrokerServer> {
   const sockets = new Map<string, TLSSocket>()
+  const idle = new Crowd<TLSSocket>(Math.min(maxIdleConnections, deps.maxStreams), (socket) => {
+    deps.events.refused('limit')
+    socket.destroy()
+  })
+  /** Calls that have asked for something, by connection. */
+  const calls = new WeakMap<TLSSocket, number>()
   const server = new Server({
     'grpc.enable_channelz': 0,
-    'grpc.max_concurrent_streams': 4,
+    // One, and the one that takes its place.
+    'grpc.max_concurrent_streams': 2,
     'grpc.max_receive_message_length': protocolLimits.clientMessageBytes,
     // A connection on which nothing was asked for yet, or is any more.
     'grpc.max_connection_idle_ms': 30_000,
@@ -61,21 +75,40 @@ export async function openBrokerServer(
       openWithinMs: 10_000,
       goodbyeWithinMs: 5_000,
       cut: (peer) => sockets.get(peer)?.destroy(),
+      onAsked: (peer) => {
+        const socket = sockets.get(peer)
+        if (socket === undefined) return
+        calls.set(socket, (calls.get(socket) ?? 0) + 1)
+        idle.leave(socket)
+      },
+      onOver: (peer) => {
+        const socket = sockets.get(peer)
+        if (socket === undefined) return
+        const left = (calls.get(socket) ?? 0) - 1
+        calls.set(socket, left)
+        if (left <= 0 && !socket.destroyed) idle.enter(socket, socket.remoteAddress ?? '')
+      },
       onFailure: deps.onFailure,
     }),
   )
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const listener = await openTlsListener(address, {
     files,
-    limits: { maxConnections: deps.maxConnections, maxHandshakes: 512, handshakeTimeoutMs: 10_000 },
+    limits: {
+      maxConnections: deps.maxStreams + 2 * maxIdleConnections,
+      maxHandshakes: 512,
+      handshakeTimeoutMs: 10_000,
+    },
     clock: deps.clock,
     events: deps.events,
     onConnection: (socket) => {
       const peer = peerOf(socket)
       sockets.set(peer, socket)
       socket.once('close', () => {
+        idle.leave(socket)
         if (sockets.get(peer) === socket) sockets.delete(peer)
       })
+      idle.enter(socket, socket.remoteAddress ?? '')
       injector.injectConnection(socket)
     },
   })

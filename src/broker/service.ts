@@ -189,7 +189,9 @@ export class Broker {
         signal,
       },
     )
-    if (this.#openLimit.admit(session.identity.pod.uid) === undefined) {
+    // Counted apart, lest whoever has got hold of a token keeps the pod itself out.
+    const origin = `${session.identity.pod.uid} ${session.atPodAddress ? 'own' : 'other'}`
+    if (this.#openLimit.admit(origin) === undefined) {
       session.end()
       throw new LatchkeyError('ERR_LIMIT', 'the pod opens streams too fast')
     }

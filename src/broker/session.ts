@@ -127,6 +127,13 @@ export class Session {
     return { namespace: this.#identity.account.namespace, ...this.#identity.pod }
   }
 
+  /** Whether the peer is at the address that the live Pod has. */
+  get atPodAddress(): boolean {
+    const facts = this.#followed.current()
+    if (facts === undefined || facts === 'gone') return false
+    return checkAddress(facts, this.#claim.peer) === 'same'
+  }
+
   /** Milliseconds since token and Pod were last known to be good, beyond what is usual between reviews. */
   staleMs(): number {
     const age = this.#deps.clock.monotonicMs() - this.#reviewedAtMs

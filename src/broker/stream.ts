@@ -2,7 +2,6 @@ import type { Clock } from '../base/clock.ts'
 import { LatchkeyError } from '../base/errors.ts'
 import type { AuditSink } from '../observe/audit.ts'
 import type { Versioner } from '../secrets/version.ts'
-import { AcknowledgementAllowance } from './acknowledgement-allowance.ts'
 import { sequenceStep, type Cohort, type Member } from './cohort.ts'
 import { auditSubject, Delivery, withholdValues } from './delivery.ts'
 import { DeliveryRecord } from './delivery-record.ts'
@@ -15,6 +14,7 @@ import type {
   GoodbyeMessage,
   GoodbyeReason,
 } from './messages.ts'
+import { MessageAllowance } from './message-allowance.ts'
 import { MissingItems } from './missing-items.ts'
 import { isDecided, type PreparedSet, type SetItem } from './secret-set.ts'
 import type { Session } from './session.ts'
@@ -77,7 +77,7 @@ export class PodStream implements Member {
   #answered = false
   readonly #heartbeats: Heartbeats
   readonly #record: DeliveryRecord
-  readonly #allowance: AcknowledgementAllowance
+  readonly #allowance: MessageAllowance
   readonly #missing = new MissingItems()
 
   constructor(
@@ -97,7 +97,7 @@ export class PodStream implements Member {
     this.delivery = new Delivery(parts.cohort.references)
     this.#transport = parts.transport
     this.#deps = deps
-    this.#allowance = new AcknowledgementAllowance(deps.clock)
+    this.#allowance = new MessageAllowance(deps.clock)
     this.openedAtMs = deps.clock.monotonicMs()
     const { clock, heartbeatIntervalMs, replica } = deps
     this.#heartbeats = new Heartbeats(clock, heartbeatIntervalMs)
@@ -130,6 +130,7 @@ export class PodStream implements Member {
 
   /** Takes what the client says after its Open. Throws `ERR_MESSAGE_INVALID`, `ERR_LIMIT`. */
   receive(message: ClientMessage): void {
+    this.#allowance.spend()
     switch (message.kind) {
       case 'open':
         throw new LatchkeyError('ERR_MESSAGE_INVALID', 'a stream is opened once')
@@ -277,7 +278,6 @@ export class PodStream implements Member {
 
   #acknowledge(message: AcknowledgementMessage): void {
     const now = this.#deps.clock.monotonicMs()
-    this.#allowance.spend()
     if (!this.delivery.acknowledge(message, now)) return
     this.#record.acknowledged(message)
     this.#deps.observer.acknowledged(this, message)

@@ -54,7 +54,9 @@ export class Streams {
   }
 
   /**
-   * Adds a stream in place of its predecessor, the one of the same instance, which is ended.
+   * Adds a stream in place of its predecessor, the one of the same instance, which is ended. Where a
+   * pod has too many, a client at the pod's own address takes the place of one that is elsewhere:
+   * whoever has got hold of a token cannot keep the pod out.
    *
    * @throws `ERR_LIMIT`; the stream is then not added.
    */
@@ -67,7 +69,7 @@ export class Streams {
     if (this.#size >= this.#limits.maxStreams) {
       throw new LatchkeyError('ERR_LIMIT', 'this broker has too many streams')
     }
-    if (ofPod.size >= this.#limits.maxStreamsPerPod) {
+    if (ofPod.size >= this.#limits.maxStreamsPerPod && !displace(stream, ofPod)) {
       throw new LatchkeyError('ERR_LIMIT', 'the pod has too many streams')
     }
     ofPod.add(stream)
@@ -100,4 +102,12 @@ export class Streams {
       yield newest
     }
   }
+}
+
+/** Ends the oldest stream that comes from elsewhere, for one that comes from the pod itself. */
+function displace(stream: PodStream, others: ReadonlySet<PodStream>): boolean {
+  if (!stream.session.atPodAddress) return false
+  const stranger = [...others].find(({ session }) => !session.atPodAddress)
+  stranger?.end('superseded')
+  return stranger !== undefined
 }

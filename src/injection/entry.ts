@@ -11,7 +11,8 @@ import type { Problem } from './problem.ts'
 import { nounOf } from './tree.ts'
 import type { MapNode, Place, Tree } from './tree.ts'
 
-const fieldNames = [
+/** Every field that an entry may have. */
+export const fieldNames = [
   'secret',
   'key',
   'path',

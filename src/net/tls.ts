@@ -3,6 +3,7 @@ import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node
 import { printHostPort, type HostPort } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
 import { LatchkeyError, systemCode } from '../base/errors.ts'
+import { Crowd } from './crowd.ts'
 import {
   readTlsIdentity,
   watchTlsIdentity,
@@ -14,7 +15,7 @@ import {
 export interface TlsLimits {
   /** Most connections at a time; more are closed at once. */
   readonly maxConnections: number
-  /** Most handshakes at a time: they cost a millisecond of CPU each. */
+  /** Most handshakes at a time; one more takes the place of another, as {@link Crowd} says. */
   readonly maxHandshakes: number
   /** Milliseconds until a handshake must be done. */
   readonly handshakeTimeoutMs: number
@@ -79,22 +80,29 @@ export async function openTlsListener(
   })
   const sockets = new Set<TLSSocket>()
   const shaking = new Map<string, Socket>()
+  const crowd = new Crowd<Socket>(limits.maxHandshakes, (socket) => {
+    shaking.delete(peerOf(socket))
+    events.refused('limit')
+    socket.destroy()
+  })
   server.maxConnections = limits.maxConnections
   server.on('drop', () => {
     events.refused('limit')
   })
   server.on('connection', (socket: Socket) => {
-    if (shaking.size >= limits.maxHandshakes) {
-      events.refused('limit')
-      socket.destroy()
-      return
-    }
     const peer = peerOf(socket)
     shaking.set(peer, socket)
-    socket.once('close', () => shaking.delete(peer))
+    socket.once('close', () => {
+      crowd.leave(socket)
+      if (shaking.get(peer) === socket) shaking.delete(peer)
+    })
+    crowd.enter(socket, socket.remoteAddress ?? '')
   })
   server.on('secureConnection', (socket) => {
-    shaking.delete(peerOf(socket))
+    const peer = peerOf(socket)
+    const raw = shaking.get(peer)
+    if (raw !== undefined) crowd.leave(raw)
+    shaking.delete(peer)
     // A connection without a listener for errors would end the process when it breaks.
     socket.on('error', () => undefined)
     sockets.add(socket)

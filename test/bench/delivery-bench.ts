@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parsePlan } from '../../src/injection/parse.ts'
+import { printPlan } from '../../src/injection/print.ts'
 import { startApiServer, type ApiServer } from '../e2e/support/api-server.ts'
 import { createAuthority, writeIdentity, type Authority } from '../e2e/support/authority.ts'
 import { startChild, type Child } from '../e2e/support/child.ts'
@@ -181,8 +183,10 @@ async function measureSidecar(
   const root = join(ground.dir, 'pod')
   const file = join(root, 'etc/app/db/password')
   await writeFile(join(ground.dir, 'token'), tokenOf(0), { mode: 0o600 })
-  const plan = '- secret: db\n  key: password\n  path: /etc/app/db/password\n'
-  await writeFile(join(ground.dir, 'plan.yaml'), plan)
+  // As the webhook hands it over, which is read without a YAML parser.
+  const plan = printPlan(parsePlan('[{secret: db, key: password, path: /etc/app/db/password}]'))
+  await writeFile(join(ground.dir, 'plan'), plan)
+  const health = await freePort()
   const start = async (): Promise<Child> => {
     await rm(root, { recursive: true, force: true })
     await mkdir(root)
@@ -192,8 +196,8 @@ async function measureSidecar(
       args: [
         ...[...sidecarFlags, scene.program('latchkey-sidecar')],
         ...['--broker', `127.0.0.1:${scene.port}`, '--ca', join(ground.dir, 'broker-ca.pem')],
-        ...['--token', join(ground.dir, 'token'), '--secrets', join(ground.dir, 'plan.yaml')],
-        ...['--root', root, '--log-level', 'warn'],
+        ...['--token', join(ground.dir, 'token'), '--secrets', join(ground.dir, 'plan')],
+        ...['--root', root, '--health', `127.0.0.1:${health}`, '--log-level', 'warn'],
       ],
       env: sidecarEnvironment,
     })

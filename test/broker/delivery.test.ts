@@ -6,7 +6,7 @@ import { startBroker, type TestBroker, type TestBrokerOptions } from '../support
 import { FakeCluster, type FakePod } from '../support/fake-cluster.ts'
 import { startFakeKubernetes } from '../support/fake-kubernetes.ts'
 
-const soon = { timeoutMs: 10_000, everyMs: 5 }
+const soon = { timeoutMs: 40_000, everyMs: 5 }
 
 interface Opened {
   readonly cluster: FakeCluster

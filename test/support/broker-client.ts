@@ -183,7 +183,7 @@ export async function shows(
   t: ExecutionContext,
   stream: TestStream,
   expected: string,
-  timeoutMs = 10_000,
+  timeoutMs = 40_000,
 ): Promise<ReceivedSet> {
   await until(`the set ${expected}`, () => stream.shown() === expected, {
     timeoutMs,
@@ -196,7 +196,7 @@ export async function shows(
 /** Waits until the stream has ended; returns reason and status. */
 export async function farewell(t: ExecutionContext, stream: TestStream): Promise<string> {
   await until('the stream to end', () => stream.ended() !== undefined, {
-    timeoutMs: 10_000,
+    timeoutMs: 40_000,
     everyMs: 2,
   })
   t.truthy(stream.ended())

@@ -1,8 +1,8 @@
 import test from 'ava'
-import { AcknowledgementAllowance } from '../../src/broker/acknowledgement-allowance.ts'
+import { MessageAllowance } from '../../src/broker/message-allowance.ts'
 
 test('who answers every set, and some twice, may go on however fast they come', (t) => {
-  const allowance = new AcknowledgementAllowance({ monotonicMs: () => 1_000 })
+  const allowance = new MessageAllowance({ monotonicMs: () => 1_000 })
   t.notThrows(() => {
     for (let set = 0; set < 10_000; set += 1) {
       allowance.earn()
@@ -14,7 +14,7 @@ test('who answers every set, and some twice, may go on however fast they come', 
 
 test('a flood that no set has asked for is cut off, and time forgives', (t) => {
   let now = 1_000
-  const allowance = new AcknowledgementAllowance({ monotonicMs: () => now })
+  const allowance = new MessageAllowance({ monotonicMs: () => now })
   const flood = (): void => {
     for (let count = 0; count < 51; count += 1) allowance.spend()
   }
@@ -30,7 +30,7 @@ test('a flood that no set has asked for is cut off, and time forgives', (t) => {
 })
 
 test('sets that nobody answers do not pile up into a right to flood', (t) => {
-  const allowance = new AcknowledgementAllowance({ monotonicMs: () => 1_000 })
+  const allowance = new MessageAllowance({ monotonicMs: () => 1_000 })
   for (let set = 0; set < 1_000; set += 1) allowance.earn()
   const flood = (): void => {
     for (let count = 0; count < 51; count += 1) allowance.spend()
