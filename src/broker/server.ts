@@ -109,7 +109,7 @@ export async function openBrokerServer(
         if (sockets.get(peer) === socket) sockets.delete(peer)
       })
       idle.enter(socket, socket.remoteAddress ?? '')
-      injector.injectConnection(socket)
+      if (!socket.destroyed) injector.injectConnection(socket)
     },
   })
   return {

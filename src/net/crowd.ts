@@ -1,7 +1,8 @@
 /**
- * Those who have been let in and have yet to show what for. When there are too many, the one who
- * came from where most came from, and of those the first, has to go: whoever floods pushes out
- * himself, and a newcomer from elsewhere always finds room.
+ * Those who have been let in and have yet to show what for. When there are too many, the first of
+ * those has to go who came from where most came from: whoever floods pushes out himself, and a
+ * newcomer from elsewhere finds room. Where nowhere more came from than from where the newcomer did,
+ * it is the newcomer who goes, so that what was begun is finished.
  */
 export class Crowd<Member> {
   readonly #max: number
@@ -23,14 +24,14 @@ export class Crowd<Member> {
     return this.#origins.has(member)
   }
 
-  /** Lets somebody in from `origin`; does nothing for a member. */
+  /** Lets somebody in from `origin`, and may turn them away at once; does nothing for a member. */
   enter(member: Member, origin: string): void {
     if (this.has(member)) return
     const fellows = this.#byOrigin.get(origin) ?? new Set()
     fellows.add(member)
     this.#byOrigin.set(origin, fellows)
     this.#origins.set(member, origin)
-    if (this.size > this.#max) this.#makeRoom()
+    if (this.size > this.#max) this.#makeRoom(member, fellows)
   }
 
   /** Somebody has shown what for, or is gone. */
@@ -43,14 +44,12 @@ export class Crowd<Member> {
     if (fellows?.size === 0) this.#byOrigin.delete(origin)
   }
 
-  #makeRoom(): void {
-    let largest: ReadonlySet<Member> = new Set()
-    for (const fellows of this.#byOrigin.values()) {
-      if (fellows.size > largest.size) largest = fellows
-    }
+  #makeRoom(newcomer: Member, fellows: ReadonlySet<Member>): void {
+    let largest = fellows
+    for (const others of this.#byOrigin.values()) if (others.size > largest.size) largest = others
     const [first] = largest
-    if (first === undefined) return
-    this.leave(first)
-    this.#evict(first)
+    const leaver = largest === fellows || first === undefined ? newcomer : first
+    this.leave(leaver)
+    this.#evict(leaver)
   }
 }

@@ -6,12 +6,18 @@ function crowd(max: number): { readonly it: Crowd<string>; readonly gone: string
   return { it: new Crowd(max, (member) => gone.push(member)), gone }
 }
 
-test('there is room for as many as there may be, and then the first must go', (t) => {
+test('there is room for as many as there may be, and then newcomers are turned away', (t) => {
   const { it, gone } = crowd(2)
   for (const member of ['a', 'b', 'c', 'd']) it.enter(member, 'here')
-  t.deepEqual(gone, ['a', 'b'])
+  t.deepEqual(gone, ['c', 'd'])
   t.is(it.size, 2)
-  t.false(it.has('a'))
+  t.false(it.has('c'))
+})
+
+test('where each came from elsewhere, what was begun is finished', (t) => {
+  const { it, gone } = crowd(2)
+  for (const member of ['a', 'b', 'c']) it.enter(member, `from-${member}`)
+  t.deepEqual(gone, ['c'])
 })
 
 test('whoever floods pushes out himself, and nobody from elsewhere', (t) => {
@@ -19,9 +25,11 @@ test('whoever floods pushes out himself, and nobody from elsewhere', (t) => {
   it.enter('early', 'there')
   for (let i = 0; i < 1_000; i += 1) it.enter(`flood-${i}`, 'here')
   it.enter('late', 'elsewhere')
+  it.enter('later', 'there')
   for (let i = 1_000; i < 2_000; i += 1) it.enter(`flood-${i}`, 'here')
-  t.true(it.has('early') && it.has('late'))
+  t.true(it.has('early') && it.has('late') && it.has('later'))
   t.true(gone.every((member) => member.startsWith('flood-')))
+  t.true(gone.includes('flood-0'))
   t.is(it.size, 10)
 })
 

@@ -143,10 +143,11 @@ test('a handshake that does not come to its end is cut off, and counts no more',
   t.deepEqual(refused, ['handshake'])
 })
 
-test('a flood of handshakes pushes out its own first ones, and others get in', async (t) => {
+test('a flood of handshakes pushes out itself, and others get in', async (t) => {
   const { listener, refused, accepted, connect: dial } = await open(t, { maxHandshakes: 2 })
   const { host, port } = listener.address
-  const silent = () => connectTcp({ host, port }).on('error', () => undefined)
+  const silent = () =>
+    connectTcp({ host, port, localAddress: '127.0.0.2' }).on('error', () => undefined)
   const [first, second] = [silent(), silent()]
   await until('the handshakes', () => listener.connections() === 2, soon)
   const closed = Promise.race([once(first, 'close'), once(second, 'close')])
