@@ -96,6 +96,18 @@ export const alertCases: Readonly<Record<string, AlertCase>> = {
       [`${kms}keyring_generation{job="kms",instance="b"}`]: '4x15 5x40',
     },
   },
+  LatchkeyKmsUnacknowledged: {
+    fires: {
+      [`${kms}acknowledged_generation{instance="a"}`]: always(4),
+      [`${kms}keyring_generation{instance="a"}`]: always(5),
+    },
+    labels: { instance: 'a' },
+    // A keyring that is not shared has nobody to acknowledge to.
+    quiet: {
+      [`${kms}acknowledged_generation{instance="a"}`]: always(0),
+      [`${kms}keyring_generation{instance="a"}`]: always(5),
+    },
+  },
   LatchkeyBrokerAbsent: {
     fires: {},
     labels: {},
