@@ -29,6 +29,7 @@ export async function buildPrograms(ground: Ground): Promise<(name: string) => s
   const programs = [
     ...(await findPrograms(project)),
     { name: 'do-nothing', source: 'test/bench/do-nothing.ts' },
+    { name: 'do-nothing-webhook', source: 'test/bench/do-nothing-webhook.ts' },
   ]
   await bundle(programs, { project, out })
   await writeLaunchers(programs, { out })

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchAdmission } from './admission-bench.ts'
 import { benchApiServer } from './api-server-bench.ts'
 import { withGround } from './bench-ground.ts'
 import { benchDelivery } from './delivery-bench.ts'
@@ -11,13 +12,22 @@ import { benchMigrate } from './migrate-bench.ts'
 import { buildContenders, buildPrograms } from './programs.ts'
 import { benchRpc } from './rpc-bench.ts'
 
-// npm run bench [-- --only rpc,start,memory,api-server,delivery,etcd,migrate] [--quick]
+// npm run bench [-- --only rpc,start,memory,api-server,delivery,etcd,migrate,admission] [--quick]
 // [--objects 20000] [--rounds 2]: size of the section migrate
 //
 // Prints tables. Figures are of this machine in this run: compare the columns with each other, not
 // with another run.
 
-const sections = ['rpc', 'start', 'memory', 'api-server', 'delivery', 'etcd', 'migrate'] as const
+const sections = [
+  'rpc',
+  'start',
+  'memory',
+  'api-server',
+  'delivery',
+  'etcd',
+  'migrate',
+  'admission',
+] as const
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: sections.join(',') },
@@ -60,6 +70,14 @@ await withGround(async (ground) => {
       objects: values.quick ? 1000 : Number(values.objects),
       rounds: values.quick ? 1 : Number(values.rounds),
     })
+  }
+  if (wanted.has('admission')) {
+    const kept = await benchAdmission(ground, {
+      program,
+      rounds: values.quick ? 1 : 5,
+      calls: values.quick ? 300 : 2000,
+    })
+    if (!kept) process.exitCode = 1
   }
   const atRest = sections.slice(0, 4).some((section) => wanted.has(section))
   const contenders = atRest ? await buildContenders(ground, program) : []

@@ -10,7 +10,7 @@ import { collection, type KubernetesObject } from './kubernetes.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 
 const deploy = join(import.meta.dirname, '../../../deploy/cluster/webhook')
-const program = join(import.meta.dirname, '../../../cmd/webhook.ts')
+const checkout = join(import.meta.dirname, '../../../cmd/webhook.ts')
 /** Name of both webhook configurations. */
 export const configurationName = 'injector.latchkey.dev'
 /** Where the webhook configurations are. */
@@ -72,9 +72,12 @@ export async function startWebhook(
     readonly identity: ClusterIdentity
     readonly host: string
     readonly config?: Readonly<Record<string, unknown>>
+    /** Path of the program. Default: that of the checkout. */
+    readonly program?: string
+    readonly env?: Readonly<Record<string, string>>
   },
 ): Promise<WebhookProcess> {
-  const { server, identity, host } = options
+  const { server, identity, host, program = checkout } = options
   const id = `webhook-${randomUUID().slice(0, 8)}`
   const files = {
     kubeconfig: join(ground.dir, `${id}.kubeconfig`),
@@ -104,6 +107,7 @@ export async function startWebhook(
   const child = startChild(ground, {
     name: id,
     command: process.execPath,
+    ...(options.env === undefined ? {} : { env: options.env }),
     args: [
       ...[program, '--config', files.config, '--kubeconfig', files.kubeconfig],
       ...['--audit', files.audit],
