@@ -5,6 +5,8 @@ import { LatchkeyError } from '../base/errors.ts'
 const rate = { perSecond: 5, burst: 50 } as const
 /** A set is answered once, and once more when a hook has succeeded late. */
 const perSet = 2
+/** A client that was held up answers many sets at once; more than these it need not. */
+const mostEarned = 2_000
 
 /**
  * How many messages one stream may still send: nearly all are acknowledgements. Each set that it is sent earns it some, so
@@ -22,14 +24,14 @@ export class MessageAllowance {
 
   /** A set was sent. */
   earn(): void {
-    this.#left = Math.min(rate.burst, this.#left + perSet)
+    this.#left = Math.min(mostEarned, this.#left + perSet)
   }
 
   /** A message came. Throws `ERR_LIMIT` when it is one too many. */
   spend(): void {
     const now = this.#clock.monotonicMs()
     const earned = ((now - this.#atMs) / 1000) * rate.perSecond
-    const left = Math.min(rate.burst, this.#left + earned) - 1
+    const left = Math.max(this.#left, Math.min(rate.burst, this.#left + earned)) - 1
     if (left < 0) throw new LatchkeyError('ERR_LIMIT', 'too many messages')
     this.#left = left
     this.#atMs = now

@@ -147,9 +147,9 @@ test.serial(
     const seen = new Set<string>()
     let readings = 0
     while (state.writing || readings < 10_000) {
-      const generation = dirname(realpathSync(it.path('/etc/db/a')))
       let a, b
       try {
+        const generation = dirname(realpathSync(it.path('/etc/db/a')))
         ;[a, b] = ['a', 'b'].map((key) => readFileSync(`${generation}/${key}`, 'utf8'))
       } catch (error) {
         // So many changes went by since the link was read that this generation is gone: look again.
