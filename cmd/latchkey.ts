@@ -16,6 +16,7 @@ import { keepOutOfCore } from './keep-out-of-core.ts'
 import { rbacCommand } from './latchkey/rbac.ts'
 import { secretCommand } from './latchkey/secret.ts'
 import { reportError } from './report-error.ts'
+import { statusCommand } from './latchkey/status.ts'
 import { version } from './version.ts'
 
 keepOutOfCore()
@@ -28,6 +29,7 @@ const program: Command = new Command('latchkey')
   .addCommand(keysCommand())
   .addCommand(backupCommand())
   .addCommand(etcdCommand())
+  .addCommand(statusCommand())
   .addCommand(doctorCommand())
   .addCommand(secretCommand())
   .addCommand(lintCommand())

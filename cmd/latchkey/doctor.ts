@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import type { DoctorFlags } from '../../src/admin/doctor/doctor.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
-import { LatchkeyError } from '../../src/base/errors.ts'
 import { exitCodes } from '../../src/base/exit-code.ts'
 import { processContext } from '../process-context.ts'
 import { version } from '../version.ts'
+import { parseMaxKeyAge } from './max-key-age.ts'
 import { settle, withKeyring } from './options.ts'
 
 type Options = Omit<DoctorFlags, 'output' | 'maxKeyAgeDays'> & {
@@ -27,17 +27,10 @@ export function doctorCommand(): Command {
       const flags = {
         ...settled,
         output: parseOutputFormat(settled.output),
-        maxKeyAgeDays: parseDays(settled.maxKeyAge),
+        maxKeyAgeDays: parseMaxKeyAge(settled.maxKeyAge),
       }
       const versions = { node: process.versions.node, latchkey: version }
       const healthy = await doctor(processContext(), { flags, versions })
       if (!healthy) process.exitCode = exitCodes.failed
     })
-}
-
-function parseDays(text: string): number {
-  if (/^[1-9][0-9]{0,4}$/.test(text)) return Number(text)
-  throw new LatchkeyError('ERR_USAGE', '--max-key-age is not a number of days', {
-    hint: 'write it as in --max-key-age 90',
-  })
 }

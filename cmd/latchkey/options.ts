@@ -82,8 +82,12 @@ export async function settle<Options extends object>(
   return command.opts<Options>()
 }
 
-/** Keys of the plugin's configuration file that mean nothing to the CLI, so that one file serves both. */
+/**
+ * Keys of the plugin's configuration file that mean nothing to the CLI, or not to every command, so
+ * that one file serves all.
+ */
 const pluginKeys = new Set([
+  'root',
   'listen',
   'metrics',
   'socket-group',

@@ -7,12 +7,13 @@ import { backupCommand } from '../../cmd/latchkey/backup.ts'
 import { doctorCommand } from '../../cmd/latchkey/doctor.ts'
 import { etcdCommand } from '../../cmd/latchkey/etcd.ts'
 import { keysCommand } from '../../cmd/latchkey/keys.ts'
+import { statusCommand } from '../../cmd/latchkey/status.ts'
 import { fencedBlocks } from '../support/markdown.ts'
 
 // What the guides of the keyring tell to type is something that the programs take.
 
 const project = join(import.meta.dirname, '..', '..')
-const roots = [keysCommand(), backupCommand(), etcdCommand(), doctorCommand()]
+const roots = [keysCommand(), backupCommand(), etcdCommand(), doctorCommand(), statusCommand()]
 
 /** Each `latchkey …` of a shell block, in words, over continued lines and behind what runs it. */
 function commandsIn(script: string): readonly (readonly string[])[] {

@@ -108,6 +108,12 @@ export const alertCases: Readonly<Record<string, AlertCase>> = {
       [`${kms}keyring_generation{instance="a"}`]: always(5),
     },
   },
+  LatchkeyKmsKeyOld: {
+    // The test's clock begins at 0, so the key became active before that.
+    fires: { [`${kms}active_key_timestamp_seconds{instance="a"}`]: always(-91 * 86_400) },
+    labels: { instance: 'a' },
+    quiet: { [`${kms}active_key_timestamp_seconds{instance="a"}`]: always(-89 * 86_400) },
+  },
   LatchkeyBrokerAbsent: {
     fires: {},
     labels: {},
