@@ -2,7 +2,6 @@ import type { Clock } from '../base/clock.ts'
 import { LatchkeyError } from '../base/errors.ts'
 import { createSemaphore } from '../base/semaphore.ts'
 import type { AuditSink } from '../observe/audit.ts'
-import { createRateLimit } from '../observe/rate-limit.ts'
 import type { Versioner } from '../secrets/version.ts'
 import type { Catalog } from './catalog.ts'
 import { auditItem, auditSubject } from './delivery.ts'
@@ -10,6 +9,7 @@ import { goodbyeOf, goodbyeReason } from './goodbye.ts'
 import type { Authenticator, Authorizer, Identity, PodDirectory } from './identity.ts'
 import type { OpenMessage } from './messages.ts'
 import type { BrokerObserver } from './observer.ts'
+import { OpenAllowance } from './open-allowance.ts'
 import { Permissions } from './permissions.ts'
 import { Session, type SessionDeps, type SessionRules } from './session.ts'
 import { PodStream, type StreamDeps, type StreamTransport } from './stream.ts'
@@ -45,8 +45,6 @@ export interface BrokerSettings extends StreamLimits {
 }
 
 const tickMs = 1_000
-/** One pod may open streams this much apart. */
-const openApartMs = 250
 
 /** The broker: opens streams and looks after them. Transport, sources and cluster are passed in. */
 export class Broker {
@@ -56,7 +54,7 @@ export class Broker {
   readonly #opening = createSemaphore({ concurrent: 32, waiting: 4_096 })
   readonly #sessionDeps: SessionDeps
   readonly #streamDeps: StreamDeps
-  readonly #openLimit
+  readonly #opens: OpenAllowance
   readonly #events: StreamEvents
   #caBundle: Uint8Array | undefined
   #draining = false
@@ -95,7 +93,7 @@ export class Broker {
       },
     })
     this.#streamDeps = { ...deps, ...deps.settings, observer: this.#events }
-    this.#openLimit = createRateLimit({ intervalMs: openApartMs, clock })
+    this.#opens = new OpenAllowance(clock)
   }
 
   /**
@@ -191,7 +189,7 @@ export class Broker {
     )
     // Counted apart, lest whoever has got hold of a token keeps the pod itself out.
     const origin = `${session.identity.pod.uid} ${session.atPodAddress ? 'own' : 'other'}`
-    if (this.#openLimit.admit(origin) === undefined) {
+    if (!this.#opens.spend(origin)) {
       session.end()
       throw new LatchkeyError('ERR_LIMIT', 'the pod opens streams too fast')
     }

@@ -1,5 +1,6 @@
 import { Metadata, status, type ServiceError } from '@grpc/grpc-js'
 import test from 'ava'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
@@ -106,5 +107,26 @@ test.serial(
       ).length
     await until('the record', async () => (await refused()) > 0, soon)
     t.true((await refused()) < 20)
+  },
+)
+
+test.serial(
+  'a sidecar that starts again and again is let in, a flood of streams is not',
+  async (t) => {
+    const { cluster, broker } = await open(t)
+    const token = cluster.token(cluster.addPod())
+    for (let start = 0; start < 8; start += 1) {
+      const it = openStream(t, broker, { token, references: ['db'] })
+      await shows(t, it, 'db=READY k=v')
+      it.cancel()
+      await until('its end', () => it.ended() !== undefined, soon)
+    }
+    const instance = randomBytes(16)
+    const flood = Array.from({ length: 40 }, () =>
+      openStream(t, broker, { token, references: ['db'], instance }),
+    )
+    const refused = (): boolean => flood.some((it) => it.goodbye()?.reason === 'LIMIT')
+    await until('the flood to be refused', refused, soon)
+    t.pass()
   },
 )
