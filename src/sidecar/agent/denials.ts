@@ -36,7 +36,11 @@ export class Denials {
   /** Takes down which entries are denied now; the others are forgotten. */
   note(denied: ReadonlySet<number>): void {
     const { journal, clock, bootMs } = this.#options
-    for (const index of this.#due.keys()) if (!denied.has(index)) this.#due.delete(index)
+    for (const index of this.#due.keys()) {
+      if (denied.has(index)) continue
+      this.#due.delete(index)
+      this.#told.delete(index)
+    }
     const since: Record<string, number> = {}
     for (const index of denied) {
       since[index] = journal.state.deniedSince[index] ?? Math.round(bootMs())
@@ -60,10 +64,12 @@ export class Denials {
     return news
   }
 
-  /** When the next grace ends that has not ended yet, by the monotonic clock. */
+  /**
+   * When {@link takeExpired} next has something to tell, by the monotonic clock: in the past for a
+   * grace that ended while no process was there.
+   */
   nextDue(): number | undefined {
-    const now = this.#options.clock.monotonicMs()
-    const coming = [...this.#due.values()].filter((due) => due > now)
+    const coming = [...this.#due].flatMap(([index, due]) => (this.#told.has(index) ? [] : [due]))
     return coming.length === 0 ? undefined : Math.min(...coming)
   }
 
