@@ -1,4 +1,4 @@
-import { LatchkeyError } from '../../../base/errors.ts'
+import { isLatchkeyError, LatchkeyError } from '../../../base/errors.ts'
 import type { EtcdClient } from '../../../clients/etcd/client.ts'
 import type { EncryptionConfig } from '../../../storage/encryption-config.ts'
 import type { Expectation } from '../../../storage/expectation.ts'
@@ -6,10 +6,10 @@ import { keyPrefixOf, splitResourceName } from '../../../storage/resource.ts'
 import { findUnexpected, scan } from '../../../storage/scan.ts'
 import { readStoredValue } from '../../../storage/stored-value.ts'
 import { liveSource } from '../live-source.ts'
-import { findResource } from './discovery.ts'
+import { findResource, type ServedResource } from './discovery.ts'
 import { listMetadata } from './listing.ts'
 import { createPacer } from './pacer.ts'
-import { rewrite, targetOf, type RewriteDeps } from './rewrite.ts'
+import { rewrite, targetOf, type RewriteDeps, type Target } from './rewrite.ts'
 import type { StaleObjects } from './stale.ts'
 
 /** Where to look, and for what. */
@@ -88,23 +88,45 @@ async function expectation(
 /** How an object is stored that the API server has just rewritten; `undefined` when there is none. */
 async function writtenNow(
   resource: string,
-  { etcds, prefix }: EtcdView,
+  view: EtcdView,
   deps: Omit<RewriteDeps, 'pacer' | 'dryRun'>,
 ): Promise<ReturnType<typeof readStoredValue> | undefined> {
   const served = await findResource(deps.client, resource, deps.signal)
   if (served === undefined) return undefined
   const pacer = createPacer({ ...deps, workers: 1, rate: undefined })
-  for await (const { objects } of listMetadata(deps.client, served, deps)) {
-    for (const object of objects) {
-      const { kind } = await rewrite(served, targetOf(object), { ...deps, pacer, dryRun: false })
-      if (kind !== 'rewritten' && kind !== 'unchanged') continue
-      const place = object.namespace === '' ? '' : `${object.namespace}/`
-      const key = `${keyPrefixOf(resource, prefix)}${place}${object.name}`
-      for (const etcd of etcds) {
-        const [entry] = (await etcd.range(key, { signal: deps.signal })).entries
-        if (entry !== undefined) return readStoredValue(entry.value)
-      }
+  for await (const target of candidates(served, view, deps)) {
+    const { kind } = await rewrite(served, target, { ...deps, pacer, dryRun: false })
+    if (kind !== 'rewritten' && kind !== 'unchanged') continue
+    const place = target.namespace === '' ? '' : `${target.namespace}/`
+    const key = `${keyPrefixOf(resource, view.prefix)}${place}${target.name}`
+    for (const etcd of view.etcds) {
+      const [entry] = (await etcd.range(key, { signal: deps.signal })).entries
+      if (entry !== undefined) return readStoredValue(entry.value)
     }
   }
   return undefined
+}
+
+/** Objects to try: those that the API server lists, or, where it cannot list them, all in etcd. */
+async function* candidates(
+  served: ServedResource,
+  { etcds, prefix }: EtcdView,
+  deps: Omit<RewriteDeps, 'pacer' | 'dryRun'>,
+): AsyncGenerator<Target> {
+  try {
+    for await (const { objects } of listMetadata(deps.client, served, deps)) {
+      yield* objects.map(targetOf)
+    }
+    return
+  } catch (error) {
+    // A single object that cannot be decrypted makes every list fail, and must not stop the others.
+    if (!isLatchkeyError(error, 'ERR_KUBERNETES_UNAVAILABLE')) throw error
+  }
+  const { signal } = deps
+  const resources = new Set([served.resource])
+  const sources = etcds.map((etcd) => liveSource(etcd, { resources, prefix }))
+  const expect: Expectation = { plaintextIsNoKey: true, keyIds: new Set() }
+  for await (const object of findUnexpected(sources, { prefix, resources, expect, signal })) {
+    yield { namespace: object.namespace, name: object.name }
+  }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../base/clock.ts'
-import { isLatchkeyError } from '../../../base/errors.ts'
+import { isLatchkeyError, LatchkeyError } from '../../../base/errors.ts'
 import { retry, type Backoff } from '../../../base/retry.ts'
 import { statusError } from '../../../clients/kubernetes-errors.ts'
 import { listOf, metaOf, objectOf, textOf, textsOf } from '../../../clients/kubernetes-objects.ts'
@@ -41,7 +41,7 @@ export interface RetryDeps {
  * Every object of a resource, as metadata, in pages. When the place to go on from has expired (410),
  * the list goes on from there at a newer revision: what was written in between is fresh anyway.
  *
- * @throws `ERR_KUBERNETES_*`.
+ * @throws `ERR_KUBERNETES_*`; `ERR_KUBERNETES_UNAVAILABLE` also when one object cannot be decrypted.
  */
 export async function* listMetadata(
   client: KubernetesClient,
@@ -61,7 +61,9 @@ export async function* listMetadata(
       const token = textOf(objectOf(body['metadata']), 'continue')
       const goesOn = answer.status === 410 && token !== '' && token !== next
       if (answer.status !== 200 && !goesOn) {
-        throw statusError(answer.status, { method: 'GET', path })
+        throw answer.status === 500
+          ? unlistable(resource)
+          : statusError(answer.status, { method: 'GET', path })
       }
       return { body, token, expired: answer.status === 410 }
     })
@@ -73,6 +75,20 @@ export async function* listMetadata(
       remaining: typeof remaining === 'number' ? remaining : next === '' ? 0 : undefined,
     }
   }
+}
+
+/**
+ * One object that cannot be decrypted makes the API server answer 500 to every list that it is in
+ * (InterpretListError), and says so in words alone.
+ */
+function unlistable({ resource, collection }: ServedResource): LatchkeyError {
+  return new LatchkeyError(
+    'ERR_KUBERNETES_UNAVAILABLE',
+    `the API server answered 500 to GET ${collection}: it cannot list ${resource}, as when it cannot decrypt one of them`,
+    {
+      hint: 'name the etcd of the API servers with --etcd, by which every other object is rewritten and that one is listed; "latchkey etcd scan --keyring" tells how many do not decrypt, and why',
+    },
+  )
 }
 
 /** Asks again, for a minute or so, while the API server is away or overloaded. */

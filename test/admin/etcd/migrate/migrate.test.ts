@@ -238,6 +238,22 @@ test('an expired place in the list is gone on from; a list that fails for good e
   await t.throwsAsync(run(broken), { code: 'ERR_KUBERNETES_UNAVAILABLE' })
 })
 
+test('without a look into etcd, a list that fails says what to name, and an outage does not', async (t) => {
+  for (const [status, hint] of [
+    [500, /--etcd.*latchkey etcd scan/],
+    [503, /^$/],
+    [429, /^$/],
+  ] as const) {
+    const client = fakeCollection(staleSecrets(3), (_method, path) =>
+      path === '/api/v1/secrets' ? { status } : undefined,
+    )
+    const error = await t.throwsAsync(run(client), { code: 'ERR_KUBERNETES_UNAVAILABLE' })
+    t.regex((error as { hint?: string }).hint ?? '', hint, String(status))
+    t.is(error.message.includes('cannot list secrets'), status === 500)
+    t.false(client.asked.some((it) => it.startsWith('PATCH')))
+  }
+})
+
 test('without the right to patch nothing is begun', async (t) => {
   const client = fakeCollection(staleSecrets(5), (method) =>
     method === 'POST' ? { status: 403 } : undefined,
