@@ -35,6 +35,8 @@ export interface EncryptedClusterOptions<Plugin> {
   readonly providers?: (socket: string) => readonly Provider[]
   /** Made here unless it is given. */
   readonly identity?: ClusterIdentity
+  /** Started here unless it is given. */
+  readonly etcd?: Etcd
   /** Flags for the API server. */
   readonly flags?: readonly string[]
   /** Where the API server is; see there. */
@@ -56,7 +58,7 @@ export async function startEncryptedCluster<Plugin = KmsPlugin>(
   const config = join(ground.dir, 'encryption.yaml')
   const socket = socketPath(ground)
   const [etcd, identity, keyring] = await Promise.all([
-    startEtcd(ground),
+    options.etcd ?? startEtcd(ground),
     options.identity ?? createClusterIdentity(ground),
     createKeyring(ground),
   ])

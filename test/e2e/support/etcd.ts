@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type IdentityFiles, createAuthority, writeIdentity } from './authority.ts'
+import { type Authority, type IdentityFiles, createAuthority, writeIdentity } from './authority.ts'
 import { binary } from './binaries.ts'
 import { type Child, startChild, tail } from './child.ts'
 import { type EtcdClient, createEtcdClient } from './etcd-client.ts'
@@ -29,22 +29,32 @@ export interface Etcd {
   readonly clientFiles: IdentityFiles & { readonly ca: string }
 }
 
-/** Starts `members` (default 1) and returns when all are healthy. Member n is at host n. */
-export async function startEtcd(
-  ground: Ground,
-  options: { readonly members?: number } = {},
-): Promise<Etcd> {
-  const dir = join(ground.dir, 'etcd')
+/** Options of {@link startEtcd}. */
+export interface EtcdOptions {
+  /** Default 1. */
+  readonly members?: number
+  /** Its directory, and the beginning of its members' names. Default `etcd`. */
+  readonly name?: string
+  /** Number of the host before its first member's. Default 0: member n is at host n. */
+  readonly behindHost?: number
+  /** Of another etcd, whose clients reach this one with the same files. Default: its own. */
+  readonly authority?: Authority
+}
+
+/** Starts the members and returns when all are healthy. */
+export async function startEtcd(ground: Ground, options: EtcdOptions = {}): Promise<Etcd> {
+  const { name: clusterName = 'etcd', behindHost = 0 } = options
+  const dir = join(ground.dir, clusterName)
   await mkdir(dir, { mode: 0o700 })
   const program = await binary('etcd')
-  const authority = await createAuthority('etcd')
+  const authority = options.authority ?? (await createAuthority('etcd'))
   const ca = join(dir, 'ca.crt')
   await writeFile(ca, authority.cert)
   const admin = await authority.issue({ commonName: 'client', use: ['client'] })
 
   const places = Array.from({ length: options.members ?? 1 }, (_, index) => {
-    const host = ground.host(index + 1)
-    return { name: `etcd-${index + 1}`, host, peer: `https://${host}:2380` }
+    const host = ground.host(behindHost + index + 1)
+    return { name: `${clusterName}-${index + 1}`, host, peer: `https://${host}:2380` }
   })
   const cluster = places.map(({ name, peer }) => `${name}=${peer}`).join(',')
   const members = await Promise.all(
@@ -76,7 +86,7 @@ export async function startEtcd(
               ...[`--name=${name}`, `--data-dir=${join(dir, name)}`, '--log-level=warn'],
               ...[`--listen-client-urls=${endpoint}`, `--advertise-client-urls=${endpoint}`],
               ...[`--listen-peer-urls=${peer}`, `--initial-advertise-peer-urls=${peer}`],
-              ...[`--initial-cluster=${cluster}`, `--initial-cluster-token=${ground.dir}`],
+              ...[`--initial-cluster=${cluster}`, `--initial-cluster-token=${dir}`],
               ...['--client-cert-auth', `--trusted-ca-file=${ca}`],
               ...[`--cert-file=${files.cert}`, `--key-file=${files.key}`],
               ...['--peer-client-cert-auth', `--peer-trusted-ca-file=${ca}`],
