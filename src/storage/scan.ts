@@ -15,6 +15,14 @@ export interface UndecodableRow extends ScanRow {
   readonly reason: UndecodableReason
 }
 
+/**
+ * Encrypted values outside the prefix: of API servers with another one, or of this one's when the
+ * prefix that was given is wrong. They need their keys like any other.
+ */
+export interface ElsewhereRow extends Omit<ScanRow, 'resource'> {
+  readonly state: StoredRecord['state']
+}
+
 /** Objects that did not decrypt. */
 export interface FailureRow extends ScanRow {
   readonly cause: ErrorCode
@@ -31,6 +39,8 @@ export interface ScanReport {
   readonly undecodable: readonly UndecodableRow[]
   /** Keys outside the prefix, or of no form that an API server uses. */
   readonly outside: { readonly objects: number; readonly bytes: number }
+  /** Those among them that are encrypted, and superseded revisions of such. */
+  readonly elsewhere: readonly ElsewhereRow[]
   readonly unexpected: readonly UnexpectedRow[]
   /** With keys at hand: how many encrypted objects decrypted, and which did not. */
   readonly proof: { readonly decrypted: number; readonly failures: readonly FailureRow[] } | null
@@ -59,6 +69,8 @@ export interface ScanOptions {
   readonly judgeHistory?: boolean
   /** Called with each object that is not as expected, and awaited, so that nothing piles up. */
   readonly onUnexpected?: (object: UnexpectedObject) => void | Promise<void>
+  /** Called with each encrypted value outside the prefix. */
+  readonly onElsewhere?: (found: { readonly key: string; readonly keyId?: string }) => void
   /** Decrypts an object, keeps nothing, and returns the code of what went wrong. */
   readonly prove?: (key: string, value: StoredValue) => ErrorCode | undefined
   /** Called after each batch with the totals so far. */
@@ -124,6 +136,7 @@ class Scanning {
   readonly #undecodable = new Tally<Label & { readonly reason: UndecodableReason }>()
   readonly #unexpected = new Tally<Label & { readonly why: Unexpected }>()
   readonly #failures = new Tally<Label & { readonly cause: ErrorCode }>()
+  readonly #elsewhere = new Tally<Omit<Label, 'resource'> & Pick<ElsewhereRow, 'state'>>()
   readonly #outside = { objects: 0, bytes: 0 }
   #decrypted = 0
   #records = 0
@@ -143,6 +156,7 @@ class Scanning {
     this.#bytes += bytes
     const name = parseEtcdKey(record.key, this.#options.prefix ?? defaultPrefix)
     if (name === undefined) {
+      this.#lookOutside(record)
       if (record.state === 'superseded') return
       this.#outside.objects += 1
       this.#outside.bytes += bytes
@@ -170,6 +184,7 @@ class Scanning {
       exempt: this.#exempt.rows(),
       undecodable: this.#undecodable.rows(),
       outside: { ...this.#outside },
+      elsewhere: this.#elsewhere.rows(),
       unexpected: this.#unexpected.rows(),
       proof:
         prove === undefined
@@ -177,6 +192,14 @@ class Scanning {
           : { decrypted: this.#decrypted, failures: this.#failures.rows() },
       sources,
     }
+  }
+
+  #lookOutside({ key, value, state }: StoredRecord): void {
+    const stored = readStoredValue(value)
+    if (stored.provider === 'identity') return
+    const { resource: _, ...label } = labelOf({ resource: '' }, stored)
+    this.#elsewhere.add({ ...label, state }, value.byteLength)
+    this.#options.onElsewhere?.({ key, ...label })
   }
 
   #count(name: StoredName, value: StoredValue, found: { label: Label; bytes: number }): void {
@@ -209,13 +232,13 @@ class Scanning {
   }
 }
 
-function labelOf({ resource }: StoredName, value: StoredValue): Label {
+function labelOf({ resource }: Pick<StoredName, 'resource'>, value: StoredValue): Label {
   const { provider } = value
   const keyId = value.kind === 'kms-v2' || value.kind === 'kms-v1' ? value.keyId : undefined
   return keyId === undefined ? { resource, provider } : { resource, provider, keyId }
 }
 
-/** How many objects need each key id; with `history`, superseded revisions are counted as well. */
+/** How many objects need each key id, those outside the prefix included; with `history`, superseded revisions are counted as well. */
 export function keysInUse(
   report: ScanReport,
   options: { readonly history: boolean },
@@ -224,10 +247,22 @@ export function keysInUse(
   const rows = [
     ...report.resources,
     ...report.exempt,
+    ...report.elsewhere.filter(({ state }) => options.history || state === 'current'),
     ...(options.history ? (report.history ?? []) : []),
   ]
   for (const { keyId, objects } of rows) {
     if (keyId !== undefined) used.set(keyId, (used.get(keyId) ?? 0) + objects)
   }
   return used
+}
+
+/**
+ * How many encrypted values, superseded ones included, need a key of some KMS provider that cannot be
+ * told: damaged ones, and KMS v1 of other plugins.
+ */
+export function unknownKeys(report: ScanReport): number {
+  const rows = [...report.resources, ...report.undecodable, ...(report.history ?? [])]
+  return rows
+    .filter(({ provider, keyId }) => keyId === undefined && /^(kms:|unknown$)/.test(provider))
+    .reduce((sum, { objects }) => sum + objects, 0)
 }

@@ -4,6 +4,7 @@ import { sha256Label } from '../../src/base/bytes.ts'
 import type { AdminContext } from '../../src/admin/context.ts'
 import { keysExport, keysImport } from '../../src/admin/keys/copy.ts'
 import { keysActivate, keysStage } from '../../src/admin/keys/change.ts'
+import { keysDestroy } from '../../src/admin/keys/destroy.ts'
 import { keysInit } from '../../src/admin/keys/init.ts'
 import { keysNodes, keysNodesRemove } from '../../src/admin/keys/nodes.ts'
 import { checkMembers } from '../../src/admin/doctor/members-check.ts'
@@ -71,6 +72,35 @@ test('a member that has never said anything blocks as well', async (t) => {
     code: 'ERR_WOULD_LOSE_DATA',
     message: /cp-1 \(alive, has none\)/,
   })
+})
+
+test('where no node has joined, nobody would be seen to lack a key', async (t) => {
+  const context = await shared(t)
+  await keysStage(context, flags)
+  await t.throwsAsync(keysActivate(context, flags), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /no node has joined/,
+  })
+})
+
+test('a staged key stays while a node knows of a later generation', async (t) => {
+  const context = await shared(t)
+  const { etcd } = context
+  join(etcd, 'cp-1')
+  await keysStage(context, flags)
+  const staged = context.data.pop() ?? ''
+  const older = etcd.get('/latchkey/keyring') ?? ''
+  acknowledge(etcd, 'cp-1', 2)
+  await keysActivate(context, flags)
+  acknowledge(etcd, 'cp-1', 3)
+  // etcd is restored from a snapshot, and the node says again what it serves.
+  etcd.put('/latchkey/keyring', older)
+  const destroy = { ...flags, id: staged, yes: true, unproven: false, compact: false }
+  await t.throwsAsync(keysDestroy(context, undefined, destroy), {
+    code: 'ERR_KEYRING_ROLLED_BACK',
+    message: /at generation 2, but cp-1 has acknowledged generation 3/,
+  })
+  t.is(etcd.get('/latchkey/keyring'), older)
 })
 
 test('nodes lists who has loaded what', async (t) => {

@@ -6,6 +6,7 @@ import {
   findUnexpected,
   keysInUse,
   scan,
+  unknownKeys,
   type ScanOptions,
   type UnexpectedObject,
 } from '../../src/storage/scan.ts'
@@ -107,6 +108,47 @@ test('objects are counted by resource, provider and key id', async (t) => {
       [second, 1],
     ],
   )
+})
+
+test('what is encrypted outside the prefix needs its key, too', async (t) => {
+  const elsewhere = { ...record('kms-v2-seed'), key: '/kubernetes.io/secrets/a/b' }
+  const keys: string[] = []
+  const report = await scanned(
+    [
+      elsewhere,
+      { ...elsewhere, state: 'superseded' },
+      { ...record('kms-v2-seed-rotated'), key: '/registry/secrets/a/b/too-deep' },
+      { key: '/other/plain', value: Buffer.from('k8s\0abc') },
+    ],
+    { onElsewhere: ({ key, keyId }) => keys.push(`${key} ${keyId ?? ''}`) },
+  )
+  t.deepEqual(report.resources, [])
+  t.is(report.outside.objects, 3)
+  t.deepEqual(
+    report.elsewhere.map(({ provider, keyId, state, objects: n }) => [provider, keyId, state, n]),
+    [
+      ['kms:v2:latchkey', first, 'current', 1],
+      ['kms:v2:latchkey', first, 'superseded', 1],
+      ['kms:v2:latchkey', second, 'current', 1],
+    ].sort(),
+  )
+  t.is(keys.length, 3)
+  t.is(keysInUse(report, { history: false }).get(first), 1)
+  t.is(keysInUse(report, { history: true }).get(first), 2)
+})
+
+test('values whose key cannot be told are counted, history included', async (t) => {
+  const torn = { value: Buffer.from('k8s:enc:kms:v2:n:') }
+  const report = await scanned([
+    record('kms-v2-seed'),
+    record('secretbox'),
+    record('identity'),
+    { value: Buffer.from('no object at all') },
+    torn,
+    { ...torn, state: 'superseded' },
+    { value: Buffer.from('k8s:enc:') },
+  ])
+  t.is(unknownKeys(report), 3)
 })
 
 test('a row has exactly the fields of the interface', async (t) => {

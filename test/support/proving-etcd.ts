@@ -8,6 +8,8 @@ export interface FakeProvingEtcd extends ProvingEtcd {
   /** Puts a Secret under a key; `version` is that of the KMS provider. */
   readonly store: (name: string, keyId: string, version?: 1 | 2) => void
   readonly remove: (name: string) => void
+  /** Puts an encrypted object under any etcd key. */
+  readonly put: (key: string, keyId: string) => void
   /** What was compacted to, 0 at first. */
   readonly compacted: () => number
   readonly compactTo: (revision: number) => void
@@ -53,6 +55,10 @@ export function fakeProvingEtcd(clusterId = 7): FakeProvingEtcd {
     remove: (name) => {
       revision += 1
       values.delete(`/registry/secrets/shop/${name}`)
+    },
+    put: (key, keyId) => {
+      revision += 1
+      values.set(key, v2(keyId))
     },
     compacted: () => compacted,
     compactTo: (to) => {

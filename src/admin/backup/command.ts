@@ -4,7 +4,7 @@ import { basename, resolve } from 'node:path'
 import { LatchkeyError } from '../../base/errors.ts'
 import { rfc3339 } from '../../base/clock.ts'
 import { diskError } from '../../clients/disk.ts'
-import { keysInUse, scan } from '../../storage/scan.ts'
+import { keysInUse, scan, unknownKeys } from '../../storage/scan.ts'
 import { withAnnex } from '../annex.ts'
 import type { AdminContext, EtcdKeyringFlags } from '../context.ts'
 import { snapshotSource } from '../etcd/snapshot-source.ts'
@@ -34,7 +34,7 @@ export async function backupRegister(
   const path = resolve(context.cwd, flags.snapshot)
   const source = snapshotSource(path)
   const report = await scan([source], { prefix: flags.prefix, signal: flags.signal })
-  const unread = report.undecodable.filter(({ provider }) => provider !== 'identity')
+  const unreadable = unknownKeys(report)
   const { digest, bytes } = await digestOf(path)
   const entry = {
     name: flags.name ?? basename(path),
@@ -42,12 +42,13 @@ export async function backupRegister(
     bytes,
     revision: source.facts.revision,
     keyIds: [...keysInUse(report, { history: true }).keys()].sort(),
+    ...(unreadable === 0 ? {} : { unreadable }),
     registeredAt: rfc3339(context.now()),
   }
   const backup = await withRegister(context, flags, (register) => register.add(entry))
-  if (unread.length > 0) {
+  if (unreadable > 0) {
     context.terminal.say(
-      'warning: it has encrypted objects that nobody can read, so which keys they need is not known',
+      `warning: which keys ${unreadable} encrypted value(s) in it need cannot be told: no key is destroyed on proof while it is registered`,
     )
   }
   context.terminal.say(

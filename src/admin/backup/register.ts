@@ -13,6 +13,8 @@ export interface RegisteredBackup {
   readonly revision: number
   /** Every key id found in it by a scan, superseded revisions included. */
   readonly keyIds: readonly string[]
+  /** Encrypted values in it of which nobody can say which key they need. */
+  readonly unreadable?: number
   /** RFC 3339, UTC. */
   readonly registeredAt: string
 }

@@ -1,4 +1,4 @@
-import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
+import { isLatchkeyError } from '../../base/errors.ts'
 import { destroyKey } from '../../keyring/transitions.ts'
 import type { Annex } from '../../keyring/annex.ts'
 import { withAnnex } from '../annex.ts'
@@ -6,7 +6,8 @@ import { BackupRegister } from '../backup/register.ts'
 import { confirm } from '../confirm.ts'
 import type { AdminContext, KeyringFlags } from '../context.ts'
 import { openCurrent, publish, type CurrentKeyring } from './current.ts'
-import { requireAcknowledged } from './acknowledged.ts'
+import { requireAcknowledged, requireNewest } from './acknowledged.ts'
+import { refusal, requireAllClusters, requireTold, requireUnwritten } from './destroy-conditions.ts'
 import { Proofs, type Proof } from './proofs.ts'
 import type { StorageView } from './rotate/ports.ts'
 import { requireUnneeded, type ProvingClient, type ProvingEtcd } from './unneeded.ts'
@@ -24,10 +25,11 @@ export interface DestroyFlags extends KeyringFlags {
 /**
  * `latchkey keys destroy`: removes the material of a retired key once it is proved unneeded: every
  * member has acknowledged the keyring, a scan of etcd is clean, etcd is compacted beyond a revision
- * at which it was clean (watches and paginated lists read older revisions), and no registered
- * snapshot needs it. A staged key is given up without proof: it has never encrypted anything.
+ * at which it was clean (watches and paginated lists read older revisions), no registered snapshot
+ * needs it, and no API server can still be writing with it. A staged key is given up without proof: it has never encrypted anything.
  *
- * @throws `ERR_WOULD_LOSE_DATA` naming what is in the way.
+ * @throws `ERR_WOULD_LOSE_DATA` naming what is in the way; `ERR_KEYRING_ROLLED_BACK` when a node has
+ * acknowledged a later keyring.
  */
 export async function keysDestroy(
   context: AdminContext,
@@ -37,11 +39,12 @@ export async function keysDestroy(
   using current = await openCurrent(context, flags)
   const staged = current.keyring.find(flags.id)?.state === 'staged'
   const transition = destroyKey(current.keyring, flags.id, context)
+  await requireNewest(current.store, current.keyring)
   await withAnnex(context, flags, async (annex) => {
     const proofs = new Proofs(annex, context.now)
     const explanation = staged
       ? [`Giving up the staged key ${flags.id}: it has never encrypted anything.`]
-      : await prove({ current, annex, proofs, proving, flags })
+      : await prove({ current, annex, proofs, proving, flags, now: context.now })
     await confirm(context.terminal, { explanation, yes: flags.yes })
     const { store, revision } = current
     await publish(context, transition.document, { store, replaces: revision })
@@ -56,6 +59,7 @@ async function prove(what: {
   readonly proofs: Proofs
   readonly proving: ProvingEtcd | undefined
   readonly flags: DestroyFlags
+  readonly now: () => number
 }): Promise<readonly string[]> {
   const { current, annex, proofs, proving, flags } = what
   const lost = `Destroying ${flags.id}: whatever is still encrypted under it can never be read again.`
@@ -68,8 +72,8 @@ async function prove(what: {
       'when a snapshot is no longer kept, say so: latchkey backup remove NAME',
     )
   }
-  const registered = (await register.list()).length
-  const snapshots = `Snapshots of etcd: ${registered} registered, none needs it; one that is not registered may.`
+  const registered = await register.list()
+  const snapshots = `Snapshots of etcd: ${registered.length} registered, none needs it; one that is not registered may.`
   if (flags.unproven) {
     return [
       lost,
@@ -84,8 +88,11 @@ async function prove(what: {
       'name the etcd of the API servers with --etcd, so that it is scanned; or say --unproven to destroy the key on your own word',
     )
   }
+  requireTold(registered)
   await requireAcknowledged(current.store, current.keyring)
-  const view = await requireUnneeded(flags.id, proving)
+  await requireUnwritten({ ...what, keyId: flags.id })
+  await requireAllClusters(flags.id, proving, proofs)
+  const view = await requireUnneeded(flags.id, current.keyring, proving)
   await proofs.add([flags.id], view.clusters)
   if (flags.compact) await compact(proving, view)
   const behind = await findCompacted(proving, await proofs.of(flags.id))
@@ -146,8 +153,4 @@ async function isGone(
     if (isLatchkeyError(error, 'ERR_ETCD_COMPACTED')) return true
     throw error
   }
-}
-
-function refusal(message: string, hint: string): LatchkeyError {
-  return new LatchkeyError('ERR_WOULD_LOSE_DATA', message, { hint })
 }

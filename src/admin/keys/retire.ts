@@ -36,7 +36,7 @@ export async function keysRetire(
       'Not known here: whether an object in etcd, an older etcd revision or a snapshot still needs it.',
     )
   } else {
-    const view = await requireUnneeded(flags.id, proving ?? nobodyLooked(flags.id))
+    const view = await requireUnneeded(flags.id, current.keyring, proving ?? nobodyLooked(flags.id))
     await withAnnex(context, flags, async (annex) => {
       await new Proofs(annex, context.now).add([flags.id], view.clusters)
     })

@@ -1,5 +1,6 @@
 import { LatchkeyError } from '../../base/errors.ts'
 import type { EtcdClient } from '../../clients/etcd/client.ts'
+import type { Keyring } from '../../keyring/keyring.ts'
 import { scannedStorage } from './rotate/adapters/storage-view.ts'
 import type { StorageView } from './rotate/ports.ts'
 
@@ -17,12 +18,15 @@ export interface ProvingEtcd {
 }
 
 /**
- * Reads all of etcd and returns the view, if nothing in it needs `keyId` and nothing is unreadable.
+ * Reads all of etcd and returns the view, if nothing in it needs `keyId`, nothing is unreadable, and
+ * something is under another of the keyring's keys: an etcd without any such object may be the wrong
+ * one, or be read under the wrong prefix, and that nothing was found in it proves nothing.
  *
  * @throws `ERR_WOULD_LOSE_DATA` naming objects that need it.
  */
 export async function requireUnneeded(
   keyId: string,
+  keyring: Pick<Keyring, 'keys'>,
   { etcd, prefix, signal }: ProvingEtcd,
 ): Promise<StorageView> {
   const storage = scannedStorage(etcd, prefix)
@@ -49,6 +53,16 @@ export async function requireUnneeded(
       'ERR_WOULD_LOSE_DATA',
       `${view.undecodable + view.unknownV1} object(s) in etcd cannot be told which key they need`,
       { hint: 'see "latchkey etcd scan" for which they are, and mend, migrate or delete them' },
+    )
+  }
+  const ours = new Set(keyring.keys.map(({ id }) => id))
+  if (!view.uses.some((use) => ours.has(use.keyId))) {
+    throw new LatchkeyError(
+      'ERR_WOULD_LOSE_DATA',
+      `no object under ${prefix}/ is encrypted with any key of this keyring: that none needs key ${keyId} proves nothing`,
+      {
+        hint: 'name the etcd of the API servers that use this keyring with --etcd, and their --etcd-prefix with --prefix; or say --unproven to go by your own word',
+      },
     )
   }
   return view

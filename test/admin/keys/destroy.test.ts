@@ -3,6 +3,7 @@ import { BackupRegister } from '../../../src/admin/backup/register.ts'
 import { keysActivate, keysStage } from '../../../src/admin/keys/change.ts'
 import { keysDestroy, type DestroyFlags } from '../../../src/admin/keys/destroy.ts'
 import { keysInit } from '../../../src/admin/keys/init.ts'
+import { Journal } from '../../../src/admin/keys/rotate/journal.ts'
 import { keysRetire } from '../../../src/admin/keys/retire.ts'
 import { recordedContext, type RecordedContext } from '../../support/admin-context.ts'
 import { fakeProvingEtcd, type FakeProvingEtcd } from '../../support/proving-etcd.ts'
@@ -15,20 +16,23 @@ interface Lab {
   readonly old: string
   readonly active: string
   readonly flags: DestroyFlags
+  readonly clock: { ms: number }
 }
 
 /** A keyring with a superseded key and an active one, and an etcd with objects under the latter. */
 async function lab(t: ExecutionContext): Promise<Lab> {
-  const context = await recordedContext(t)
+  const clock = { ms: Date.parse('2026-01-02T03:04:05Z') }
+  const context = await recordedContext(t, { nowMs: () => clock.ms })
   await keysInit(context, { ...keyring, clusterId: 'prod' })
   const old = context.data.pop() ?? ''
   await keysStage(context, keyring)
   await keysActivate(context, keyring)
   const active = context.data.pop() ?? ''
+  clock.ms += 300_000
   const etcd = fakeProvingEtcd()
   etcd.store('db', active)
   const flags = { ...keyring, id: old, yes: true, unproven: false, compact: false }
-  return { context, etcd, old, active, flags }
+  return { context, etcd, old, active, flags, clock }
 }
 
 test('retire looks into etcd: what needs the key is named, and nothing is changed', async (t) => {
@@ -116,6 +120,72 @@ test('a registered snapshot that needs the key keeps it, also on one’s own wor
   await t.throwsAsync(register.remove('monday.db'), { code: 'ERR_USAGE' })
   await keysDestroy(context, etcd, { ...flags, compact: true })
   t.true(context.said.some((line) => line.includes('Copies that remain')))
+})
+
+test('an etcd in which nothing of ours is found proves nothing', async (t) => {
+  const { context, etcd, old, active, flags } = await lab(t)
+  const nothing = { code: 'ERR_WOULD_LOSE_DATA', message: /proves nothing/ } as const
+  await t.throwsAsync(keysRetire(context, fakeProvingEtcd(), flags), nothing)
+  // The right etcd under the wrong prefix: what is there is seen all the same.
+  await t.throwsAsync(keysRetire(context, { ...etcd, prefix: '/kubernetes.io' }, flags), nothing)
+  etcd.put('/kubernetes.io/secrets/shop/other', old)
+  await t.throwsAsync(keysRetire(context, etcd, flags), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /1 object\(s\).*\/kubernetes\.io\/secrets\/shop\/other/,
+  })
+  etcd.put('/kubernetes.io/secrets/shop/other', active)
+  await keysRetire(context, etcd, flags)
+  t.is(context.data.pop(), old)
+})
+
+test('without a rotation’s proof destroy waits until no API server can be writing', async (t) => {
+  const { context, etcd, old, flags, clock } = await lab(t)
+  await keysRetire(context, etcd, flags)
+  clock.ms -= 1_000
+  await t.throwsAsync(keysDestroy(context, etcd, { ...flags, compact: true }), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /for 1 s more one may/,
+  })
+  t.is(etcd.compacted(), 0)
+  const journal = new Journal(await context.openAnnex('keyring'), context.now)
+  await journal.add('r', { what: 'retired', keyIds: [old], revision: 1, accepted: [] })
+  await keysDestroy(context, etcd, { ...flags, compact: true })
+  t.is(context.data.pop(), old)
+})
+
+test('destroy wants every etcd to be named that retire was shown', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  const events = fakeProvingEtcd(8)
+  const both = { ...etcd, etcd: [...etcd.etcd, ...events.etcd] }
+  await keysRetire(context, both, flags)
+  events.store('late', old)
+  const twice = { ...etcd, etcd: [...etcd.etcd, ...etcd.etcd] }
+  for (const named of [etcd, twice]) {
+    await t.throwsAsync(keysDestroy(context, named, { ...flags, compact: true }), {
+      code: 'ERR_WOULD_LOSE_DATA',
+      message: /1 etcd cluster\(s\) are named, and .* in 2/,
+    })
+  }
+  events.remove('late')
+  await keysDestroy(context, both, { ...flags, compact: true })
+  t.is(context.data.pop(), old)
+})
+
+test('a registered snapshot that nobody can read may need any key', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  await keysRetire(context, etcd, flags)
+  const register = new BackupRegister(await context.openAnnex('keyring'))
+  await register.add({
+    ...{ name: 'torn.db', digest: `sha256:${'0'.repeat(64)}`, bytes: 1, revision: 90 },
+    ...{ keyIds: [], unreadable: 2, registeredAt: '2026-01-02T03:04:05Z' },
+  })
+  await t.throwsAsync(keysDestroy(context, etcd, { ...flags, compact: true }), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /torn\.db/,
+  })
+  await register.remove('torn.db')
+  await keysDestroy(context, etcd, { ...flags, compact: true })
+  t.is(context.data.pop(), old)
 })
 
 test('a staged key is given up without any proof', async (t) => {

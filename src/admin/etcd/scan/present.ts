@@ -43,7 +43,8 @@ function rowsOf(report: ScanReport): readonly (readonly string[])[] {
   ]
 }
 
-function sayFacts(terminal: Terminal, { sources, outside, history }: ScanReport): void {
+function sayFacts(terminal: Terminal, report: ScanReport): void {
+  const { sources, outside, elsewhere, history } = report
   for (const { location, revision, compactedRevision, checksum } of sources) {
     const compacted =
       compactedRevision === undefined ? '' : `, compacted up to ${compactedRevision}`
@@ -62,6 +63,12 @@ function sayFacts(terminal: Terminal, { sources, outside, history }: ScanReport)
   if (outside.objects > 0) {
     terminal.say(
       `${outside.objects} key(s) with ${outside.bytes} bytes belong to no API server of this prefix.`,
+    )
+  }
+  for (const { provider, keyId, objects } of elsewhere.filter(({ state }) => state === 'current')) {
+    const key = keyId === undefined ? '' : ` under ${keyId}`
+    terminal.say(
+      `warning: ${objects} of them are encrypted (${provider}${key}): another --prefix has them`,
     )
   }
 }

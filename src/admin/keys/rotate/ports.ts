@@ -131,7 +131,10 @@ export interface StorageView {
   readonly objects: number
   /** Every use of a key by a KMS provider. */
   readonly uses: readonly KeyUse[]
-  /** Objects under one of the keys asked about, by the name with which a person accepts them; at most {@link maxNamed}. */
+  /**
+   * Objects under one of the keys asked about, by the name with which a person accepts them; at most
+   * {@link maxNamed}. What lies outside the prefix is named by its etcd key.
+   */
   readonly needing: readonly string[]
   /** How many those are. */
   readonly needingCount: number

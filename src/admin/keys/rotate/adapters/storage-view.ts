@@ -22,6 +22,10 @@ export function scannedStorage(
           if (object.keyId === undefined || !keyIds.has(object.keyId)) return
           if (needing.length < maxNamed) needing.push(objectId(object))
         },
+        onElsewhere: ({ key, keyId }) => {
+          if (keyId === undefined || !keyIds.has(keyId)) return
+          if (needing.length < maxNamed) needing.push(key)
+        },
         onProgress: (objects) => {
           onProgress(objects)
         },
@@ -50,7 +54,11 @@ function viewOf(
     revision: Math.min(...report.sources.map(({ revision }) => revision)),
     objects: count(report.resources),
     uses,
-    needingCount: count(uses.filter(({ keyId }) => keyIds.has(keyId))),
+    needingCount: count(
+      [...uses, ...report.elsewhere].filter(
+        ({ keyId }) => keyId !== undefined && keyIds.has(keyId),
+      ),
+    ),
     // What is not encrypted at all needs no key, whatever it is.
     undecodable: count(report.undecodable.filter(({ provider }) => provider !== 'identity')),
     unknownV1: count(
