@@ -127,17 +127,21 @@ export class World {
       readonly accepted?: readonly string[]
       readonly agree?: () => Promise<void>
       readonly timeoutMs?: number
+      readonly ports?: Partial<RotationPorts>
     } = {},
   ): Promise<RotationOutcome> {
-    return await rotateKeys(this.ports(), {
-      timeoutMs: options.timeoutMs ?? 30_000,
-      requestTimeoutMs: 5_000,
-      accepted: new Set(options.accepted ?? []),
-      make: deps,
-      random: deps.random,
-      agree: options.agree ?? (async () => undefined),
-      signal: new AbortController().signal,
-    })
+    return await rotateKeys(
+      { ...this.ports(), ...options.ports },
+      {
+        timeoutMs: options.timeoutMs ?? 30_000,
+        requestTimeoutMs: 5_000,
+        accepted: new Set(options.accepted ?? []),
+        make: deps,
+        random: deps.random,
+        agree: options.agree ?? (async () => undefined),
+        signal: new AbortController().signal,
+      },
+    )
   }
 
   /** The ports of a program that lives as long as {@link World.lifetime} says. */

@@ -11,7 +11,7 @@ import { openRotationPorts } from './adapters/open.ts'
 import { createDisplay } from './display.ts'
 import { abortRotation } from './keyring-steps.ts'
 import { look } from './look.ts'
-import { explainPlan, planValue } from './plan.ts'
+import { explainOutcome, explainPlan, planValue } from './plan.ts'
 import type { RotationPorts } from './ports.ts'
 import { rotateKeys, type RotateOptions } from './rotate.ts'
 
@@ -116,12 +116,11 @@ async function run(context: AdminContext, ports: RotationPorts, flags: RunFlags)
       await confirm(terminal, { explanation, yes: flags.yes })
     },
   }
-  const { retired, revision, keyId } = await rotateKeys(ports, options)
+  const outcome = await rotateKeys(ports, options)
   if (json) return
-  const what = retired.join(', ') || 'an old key'
-  terminal.say(`Rotated: nothing in etcd needs ${what} at revision ${revision}.`)
+  terminal.say(explainOutcome(outcome))
   terminal.say('Now make a backup of the keyring: "latchkey keys backup".')
-  terminal.data(keyId)
+  terminal.data(outcome.keyId)
 }
 
 async function abort(context: AdminContext, ports: RotationPorts, flags: RunFlags): Promise<void> {

@@ -13,6 +13,7 @@ import {
 import type { OpenRotation } from './journal.ts'
 import { persist } from './persist.ts'
 import type { RotationPorts } from './ports.ts'
+import { refuseOlder } from '../acknowledged.ts'
 import { missingMembers, refuseActivation } from './members.ts'
 
 /** What the steps that change the keyring need besides the ports. */
@@ -119,7 +120,8 @@ export async function retire(
  * Gives a rotation up: destroys its staged key, which has never encrypted anything.
  *
  * @returns the key's id, or `undefined` when there was nothing to give up.
- * @throws `ERR_KEY_STATE` when the key is active already.
+ * @throws `ERR_KEY_STATE` when the key is active already; `ERR_KEYRING_ROLLED_BACK` when a member has
+ * acknowledged a later keyring.
  */
 export async function abortRotation(
   ports: RotationPorts,
@@ -130,6 +132,7 @@ export async function abortRotation(
     const open = await ports.journal.open()
     const staged = current.keyring.keys.find(({ state }) => state === 'staged')
     if (staged !== undefined) {
+      await requireNewest(ports, current.keyring)
       const transition: Transition = destroyKey(current.keyring, staged.id, options.make)
       await ports.keyring.commit(current, transition)
     } else if (open !== undefined && current.keyring.active.id !== open.former) {
@@ -144,10 +147,20 @@ export async function abortRotation(
   })
 }
 
-function overtaken(): LatchkeyError {
+/** In a keyring that was taken back a key may lie staged that was activated since. */
+async function requireNewest(ports: RotationPorts, keyring: Keyring): Promise<void> {
+  const { members } = await ports.membership.check(keyring)
+  const ahead = members.filter(
+    ({ ready, generation }) => !ready && (generation ?? 0) >= keyring.generation,
+  )
+  if (ahead.length > 0) throw refuseOlder(keyring, ahead)
+}
+
+/** The refusal to go on where somebody else has staged or activated another key. */
+export function overtaken(): LatchkeyError {
   return new LatchkeyError(
     'ERR_KEY_STATE',
-    'the staged key is another than this rotation began with',
+    'the newest key is another than this rotation began with',
     {
       hint: 'somebody else changes the keyring: see "latchkey keys list", and repeat the command',
     },

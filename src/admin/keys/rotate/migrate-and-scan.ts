@@ -1,4 +1,5 @@
 import type { OpenRotation } from './journal.ts'
+import { overtaken } from './keyring-steps.ts'
 import { persist, refuse } from './persist.ts'
 import type { ApiServer, RotationPorts, StorageView, Stuck } from './ports.ts'
 import { proveServers, sameServers } from './prove.ts'
@@ -53,10 +54,11 @@ export async function migrateAndScan(
     const stuck = await rewrite(ports, options, { ...proved, old: keys.old, resources })
     await settle(ports, options, proved.provedMs)
     view = await scan(ports, keys.old, { ...options, step: 'scan' })
-    const { servers } = await persist(ports, { step: 'scan', ...options }, () =>
+    const { servers, missing } = await persist(ports, { step: 'scan', ...options }, () =>
       ports.servers.discover(options.signal),
     )
-    if (!sameServers(servers, proved.servers)) {
+    // One that has come since and cannot be reached is none of those proved either.
+    if (missing.length > 0 || !sameServers(servers, proved.servers)) {
       ports.tell({ event: 'note', text: 'the API servers are others than before: proving again' })
       proved = await prove()
       continue
@@ -72,17 +74,19 @@ export async function migrateAndScan(
   }
   throw refuse(
     `after ${maxRounds} rounds ${view.needingCount} object(s) are still under an old key: ${view.needing.slice(0, 5).join(', ')}`,
-    'something writes with an old key: an API server that is not among those proved? Name it with --server, and repeat the command',
+    'something writes with an old key: an API server that is not among those proved? Name it with --server, and repeat the command; what is named by its etcd key belongs to API servers with another --etcd-prefix',
   )
 }
 
 async function keysOf(
   ports: RotationPorts,
-  options: RotateOptions,
+  options: RotateOptions & { readonly keyId: string },
 ): Promise<{ readonly old: ReadonlySet<string>; readonly all: ReadonlySet<string> }> {
   return await persist(ports, { step: 'scan', ...options }, async () => {
     using current = await ports.keyring.open()
-    const { keys } = current.keyring
+    const { keys, active } = current.keyring
+    // Were the new key an old one by now, servers that still write with it would pass as proved.
+    if (active.id !== options.keyId) throw overtaken()
     return {
       old: new Set(keys.filter(({ state }) => state === 'superseded').map(({ id }) => id)),
       all: new Set(keys.map(({ id }) => id)),

@@ -1,4 +1,4 @@
-import type { RotationPlan } from './rotate.ts'
+import type { RotationOutcome, RotationPlan } from './rotate.ts'
 import { duration } from './display.ts'
 
 /** What a rotation is about to do, for people. */
@@ -37,4 +37,12 @@ export function planValue(plan: RotationPlan): Readonly<Record<string, unknown>>
     revision: storage.revision,
     uses: storage.uses,
   }
+}
+
+/** What a rotation came to, for people. */
+export function explainOutcome({ retired, revision, accepted }: RotationOutcome): string {
+  const what = retired.join(', ') || 'an old key'
+  const but =
+    accepted.length === 0 ? '' : ` but ${accepted.length} object(s) that were accepted by name`
+  return `Rotated: nothing in etcd${but} needs ${what} at revision ${revision}.`
 }

@@ -9,7 +9,7 @@ export interface AnnouncedServer {
   readonly hostname: string
   /** `HOST:PORT` from annotation `kubernetes.io/peer-advertise-address`, which 1.36 and newer write. */
   readonly address: string | undefined
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; infinite where the Lease does not tell, so that nobody takes it for expired. */
   readonly renewedAtMs: number
   readonly durationMs: number
 }
@@ -33,7 +33,7 @@ export function readLeases(list: unknown): readonly AnnouncedServer[] {
       id: name,
       hostname: textOf(labels, 'kubernetes.io/hostname') || name,
       address: textOf(annotations, 'kubernetes.io/peer-advertise-address') || undefined,
-      renewedAtMs: Date.parse(textOf(spec, 'renewTime')) || 0,
+      renewedAtMs: Date.parse(textOf(spec, 'renewTime')) || Infinity,
       durationMs: (typeof seconds === 'number' ? seconds : 3600) * 1000,
     }
   })
@@ -67,6 +67,8 @@ export interface Answered {
   readonly problem?: string
   /** Whether a person named it. */
   readonly named: boolean
+  /** Whether the cluster itself gives it as the address of one server. */
+  readonly direct: boolean
 }
 
 /**
@@ -84,15 +86,22 @@ export function matchServers(
   const single = (answer: Answered): string | undefined =>
     answer.identities?.size === 1 ? [...answer.identities][0] : undefined
   const matched = new Set<Answered>()
+  // A clock here that is ahead of theirs must not expire anybody: who answers renews its Lease every
+  // ten seconds, so the newest one tells what time it is at most.
+  const newestMs = Math.max(
+    ...announced.map(({ renewedAtMs }) => renewedAtMs).filter((ms) => ms !== Infinity),
+  )
+  const thereMs = Math.min(nowMs, newestMs + silentMs)
   for (const lease of announced) {
     const all = answers.filter((answer) => single(answer) === sha256Label(lease.id))
-    const [answer] = all
+    // An entrance that always answered as this server may be a load balancer all the same.
+    const answer = all.find(({ direct }) => direct) ?? all[0]
     if (answer !== undefined) {
       all.forEach((one) => matched.add(one))
       servers.push({ id: lease.id, name: lease.hostname, url: answer.url })
       continue
     }
-    const silent = nowMs - lease.renewedAtMs
+    const silent = thereMs - lease.renewedAtMs
     if (silent > lease.durationMs) continue
     const reason =
       silent > silentMs

@@ -1,6 +1,8 @@
 import test from 'ava'
 import { abortRotation } from '../../../../src/admin/keys/rotate/keyring-steps.ts'
+import { explainOutcome } from '../../../../src/admin/keys/rotate/plan.ts'
 import { LatchkeyError } from '../../../../src/base/errors.ts'
+import { activateKey, stageKey } from '../../../../src/keyring/transitions.ts'
 import { deps } from '../../../support/keyrings.ts'
 import { Killed, World } from '../../../support/rotation/world.ts'
 
@@ -104,6 +106,70 @@ test('an API server that goes on with the old key blocks retiring', async (t) =>
   world.onSleep = undefined
   await world.rotate()
   t.deepEqual(await world.states(), ['retired', 'active'])
+})
+
+test('an API server that comes at the end and cannot be reached blocks retiring', async (t) => {
+  const world = await World.create()
+  const { servers } = world.ports()
+  let looks = 0
+  const discover: typeof servers.discover = async (signal) => {
+    looks += 1
+    const found = await servers.discover(signal)
+    const late = { id: 'cp-4', name: 'cp-4', reason: 'was not reached' }
+    return looks < 3 ? found : { ...found, missing: [late] }
+  }
+  await t.throwsAsync(world.rotate({ ports: { servers: { discover } } }), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /cp-4/,
+  })
+  t.deepEqual(await world.states(), ['superseded', 'active'])
+})
+
+test('a key that is not active any more is proved of nobody', async (t) => {
+  const world = await World.create()
+  const { membership } = world.ports()
+  let activated = false
+  // Somebody activates another key by hand as soon as every member has this one.
+  const check: typeof membership.check = async (keyring) => {
+    const found = await membership.check(keyring)
+    if (activated || keyring.keys[1]?.state !== 'active') return found
+    if (found.members.some(({ ready }) => !ready)) return found
+    activated = true
+    const { keyring: other } = world.ports()
+    for (const change of [stageKey, activateKey]) {
+      using current = await other.open()
+      await other.commit(current, change(current.keyring, deps))
+    }
+    return found
+  }
+  await t.throwsAsync(world.rotate({ ports: { membership: { check } } }), {
+    code: 'ERR_KEY_STATE',
+  })
+  t.deepEqual(await world.states(), ['superseded', 'superseded', 'active'])
+})
+
+test('a keyring that was taken back is not the place to give a rotation up', async (t) => {
+  const world = await World.create()
+  const { membership, keyring } = world.ports()
+  using current = await keyring.open()
+  await keyring.commit(current, stageKey(current.keyring, deps))
+  const check: typeof membership.check = async (asked) => {
+    const { members, revision } = await membership.check(asked)
+    const generation = asked.generation + 1
+    return { revision, members: members.map((it) => ({ ...it, ready: false, generation })) }
+  }
+  const ports = { ...world.ports(), membership: { check } }
+  await t.throwsAsync(abortRotation(ports, stepOptions), {
+    code: 'ERR_KEYRING_ROLLED_BACK',
+    message: /cp-1 has acknowledged generation 3/,
+  })
+  t.deepEqual(await world.states(), ['active', 'staged'])
+})
+
+test('what was accepted is told with the outcome', (t) => {
+  const outcome = { keyId: 'new', retired: ['old'], accepted: [], revision: 7 }
+  t.is(explainOutcome(outcome), 'Rotated: nothing in etcd needs old at revision 7.')
+  t.regex(explainOutcome({ ...outcome, accepted: ['secrets/a/b'] }), /but 1 object\(s\)/)
 })
 
 test('objects that cannot be rewritten are named, and retire waits until each is accepted', async (t) => {

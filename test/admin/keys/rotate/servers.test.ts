@@ -25,6 +25,7 @@ const answer = (
 ): Answered => ({
   url,
   named,
+  direct: false,
   identities:
     identities && new Set(identities.map((identity) => sha256Label(`apiserver-${identity}`))),
   ...(identities === undefined ? { problem: 'refused' } : {}),
@@ -56,7 +57,7 @@ test('Leases and EndpointSlices are read as API servers write them', (t) => {
       id: 'apiserver-y',
       hostname: 'apiserver-y',
       address: undefined,
-      renewedAtMs: 0,
+      renewedAtMs: Infinity,
       durationMs: 3_600_000,
     },
   ])
@@ -83,10 +84,28 @@ test('each announced server is matched with the address that answers as it', (t)
 
 test('who announced itself and does not answer is missing, until its Lease has expired', (t) => {
   const at = (silentMs: number): ReturnType<typeof matchServers> =>
-    matchServers([lease('a', silentMs)], [answer('https://1', ['b'])], nowMs)
+    matchServers([lease('a', silentMs), lease('b')], [answer('https://1', ['b'])], nowMs)
   t.like(at(0).missing, [{ name: 'a', reason: '(Lease apiserver-a) was not reached at https://1' }])
   t.regex(at(90_000).missing[0]?.reason ?? '', /has not renewed its Lease .* for 90 s/)
   t.deepEqual(at(3_600_001).missing, [])
+})
+
+test('neither a clock that is ahead nor a Lease without a time makes a server expire', (t) => {
+  const ahead = nowMs + 10 * 3_600_000
+  const leases = [lease('a'), lease('b', 5_000)]
+  t.like(matchServers(leases, [answer('https://1', ['b'])], ahead), { missing: [{ name: 'a' }] })
+  const timeless = { ...lease('a'), renewedAtMs: Infinity }
+  t.like(matchServers([timeless, lease('b')], [answer('https://1', ['b'])], ahead), {
+    missing: [{ name: 'a' }],
+  })
+  t.like(matchServers([timeless], [], ahead), { missing: [{ name: 'a' }] })
+})
+
+test('the address that the cluster gives is taken before an entrance', (t) => {
+  const entrance = answer('https://entrance', ['a'])
+  const own = { ...answer('https://1', ['a']), direct: true }
+  t.is(matchServers([lease('a')], [entrance, own], nowMs).servers[0]?.url, 'https://1')
+  t.is(matchServers([lease('a')], [entrance], nowMs).servers[0]?.url, 'https://entrance')
 })
 
 test('a load balancer is nobody: not when named, and not when the kubeconfig names it', (t) => {

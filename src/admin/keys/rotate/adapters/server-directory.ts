@@ -18,7 +18,7 @@ import { askIdentity } from './identity.ts'
 const clusterName = 'kubernetes.default.svc'
 
 /** Connections that are asked who answers, at an address that a person or a kubeconfig names. */
-const asks = 4
+const asks = 8
 
 /**
  * Finds API servers by their Leases, and each at the address that its Lease, the Service
@@ -63,8 +63,8 @@ export function serverDirectory(
       const answers = await Promise.all(
         urls.map((url) =>
           ask(connections, url, {
-            times: addresses.includes(url) ? 1 : asks,
             named: options.named.includes(url),
+            direct: addresses.includes(url),
             signal,
           }),
         ),
@@ -77,32 +77,32 @@ export function serverDirectory(
 async function ask(
   connections: Connections,
   url: string,
-  options: { readonly times: number; readonly named: boolean; readonly signal: AbortSignal },
+  options: { readonly named: boolean; readonly direct: boolean; readonly signal: AbortSignal },
 ): Promise<Answered> {
-  const { times, named, signal } = options
+  const { named, direct, signal } = options
   const once = async (): Promise<ReadonlySet<string>> => {
     const all = await Promise.all(
-      Array.from({ length: times }, () => askIdentity(connections.to(url), signal)),
+      Array.from({ length: direct ? 1 : asks }, () => askIdentity(connections.to(url), signal)),
     )
     return new Set(all.filter((identity) => identity !== undefined))
   }
   try {
-    return { url, named, identities: await once() }
+    return { url, named, direct, identities: await once() }
   } catch (error) {
     if (signal.aborted || !isLatchkeyError(error)) throw error
-    if (named || !isOutage(error)) return silent(url, named, error)
+    if (named || !isOutage(error)) return silent({ url, named, direct }, error)
     // An address that the cluster names may be missing in the certificate; that name is not.
     connections.expect(url, clusterName)
     try {
-      return { url, named, identities: await once() }
+      return { url, named, direct, identities: await once() }
     } catch (again) {
-      return silent(url, named, again)
+      return silent({ url, named, direct }, again)
     }
   }
 }
 
-function silent(url: string, named: boolean, error: unknown): Answered {
-  return { url, named, identities: undefined, problem: describeError(error) }
+function silent(at: Pick<Answered, 'url' | 'named' | 'direct'>, error: unknown): Answered {
+  return { ...at, identities: undefined, problem: describeError(error) }
 }
 
 async function listLeases(
