@@ -42,7 +42,8 @@ export interface PodDelivery {
  * `latchkey delivery status`: asks every replica, merges by pod, and counts against the live pods
  * that declare the secret.
  *
- * @returns whether every such pod has the newest content, and every replica has answered.
+ * @returns whether every such pod has the newest content, and every replica has answered, and of the
+ * same version.
  * @throws what `ask` throws when no replica answers; `ERR_KUBERNETES_*`.
  */
 export async function deliveryStatus(
@@ -76,7 +77,21 @@ export async function deliveryStatus(
     if (it.status === 'fulfilled' || broker === undefined) continue
     terminal.say(`warning: ${printHostPort(broker)} did not answer: ${describeError(it.reason)}`)
   }
-  return current === pods.length && failures.length === 0
+  const disagreement = disagreementOf(answers)
+  if (disagreement !== undefined) terminal.say(`warning: ${disagreement}`)
+  return current === pods.length && failures.length === 0 && disagreement === undefined
+}
+
+/**
+ * A replica that lags behind calls its pods current that have what it has. One whose pods do not ask
+ * for the secret follows no version of it, and has no say. Which of several versions is the newest,
+ * they do not tell.
+ */
+function disagreementOf(answers: readonly BrokerStatus[]): string | undefined {
+  const following = answers.filter(({ version }) => version !== '')
+  if (new Set(following.map(({ version }) => version)).size < 2) return undefined
+  const versions = following.map(({ replica, version }) => `${replica} ${version}`).join(', ')
+  return `the replicas do not have the same version, so pods may be behind (${versions}); if that lasts, see whether they share a --version-key`
 }
 
 /** Live pods whose declaration names the secret, by uid; `undefined` without a cluster. */

@@ -153,3 +153,38 @@ test('a replica that does not answer is told of, and nothing is called complete'
   t.false(await deliveryStatus(deps, { namespace: 'shop', secret: 'db', brokers, output: 'json' }))
   t.true(said.some((line) => line.startsWith('warning: h:2 did not answer')))
 })
+
+test('replicas that have different versions are told of, and nothing is called complete', async (t) => {
+  const current = (podUid: string): BrokerPodStatus => ({
+    podUid,
+    podName: podUid,
+    serviceAccount: 'web',
+    nodeName: '',
+    status: 'ready',
+    current: true,
+    outcome: 'written',
+    staleMs: 0,
+  })
+  const status = async (
+    versions: readonly string[],
+  ): Promise<{ readonly complete: boolean; readonly said: readonly string[] }> => {
+    const { terminal, said } = recordedTerminal()
+    const ask = async ({ port }: { readonly port: number }): Promise<BrokerStatus> => {
+      const version = versions[port] ?? ''
+      return { replica: `r${port}`, version, pods: version === '' ? [] : [current(`p${port}`)] }
+    }
+    const deps = { terminal, cluster: undefined, signal: new AbortController().signal, ask }
+    const brokers = versions.map((_, port) => ({ host: 'h', port }))
+    const flags = { namespace: 'shop', secret: 'db', brokers, output: 'table' } as const
+    return { complete: await deliveryStatus(deps, flags), said }
+  }
+  const differ = await status(['old', 'new', ''])
+  t.false(differ.complete)
+  t.deepEqual(differ.said, [
+    '2 of 2 connected pods have the newest content of secret/db',
+    'warning: the replicas do not have the same version, so pods may be behind (r0 old, r1 new); if that lasts, see whether they share a --version-key',
+  ])
+  const agree = await status(['new', '', 'new'])
+  t.true(agree.complete)
+  t.is(agree.said.length, 1)
+})
