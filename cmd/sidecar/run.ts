@@ -22,6 +22,7 @@ import { reportError } from '../report-error.ts'
 import { version } from '../version.ts'
 import { openLineOutput } from './line-output.ts'
 import { readBounded } from './read-bounded.ts'
+import { keepHeapSmall } from './small-heap.ts'
 import { openStatusPages } from './status-pages.ts'
 
 /** With `--once`: something was denied or does not exist. */
@@ -96,6 +97,7 @@ async function openAgent(
     instance: randomBytes(16),
     client: `latchkey-sidecar/${version}`,
     planDigest: config.planDigest ?? '',
+    tidy: keepHeapSmall(),
     performHook: hookPerformer({ root: config.root, operations, processes, clock }),
     clock,
     bootMs: () => uptime() * 1000,

@@ -13,6 +13,8 @@ export interface AgentFigures {
   readonly updateMs: readonly number[]
   readonly idle: Usage
   readonly afterUpdates: Usage | undefined
+  /** 15 seconds after the last update. */
+  readonly later: Usage | undefined
 }
 
 /** Prints agents side by side. */
@@ -31,8 +33,10 @@ export function reportAgents(agents: readonly AgentFigures[]): void {
     row('write answered to file, p99 ms', ({ updateMs }) => of(updateMs, 0.99)),
     row('private memory idle, MB', ({ idle }) => idle.anonMb),
     row('private memory after the updates, MB', ({ afterUpdates }) => afterUpdates?.anonMb),
+    row('private memory 15 s later, MB', ({ later }) => later?.anonMb),
     row('RSS idle, MB', ({ idle }) => idle.rssMb),
     row('RSS after the updates, MB', ({ afterUpdates }) => afterUpdates?.rssMb),
+    row('RSS 15 s later, MB', ({ later }) => later?.rssMb),
   ])
 }
 
@@ -48,9 +52,9 @@ export async function timeStart(
   return child
 }
 
-/** Long enough for start-up garbage to be collected by the idle-time collector. */
-export async function settle(): Promise<void> {
-  await new Promise((done) => setTimeout(done, 5000))
+/** By default long enough for start-up garbage to be collected by the idle-time collector. */
+export async function settle(ms = 5000): Promise<void> {
+  await new Promise((done) => setTimeout(done, ms))
 }
 
 /** Resolves when `file` holds `value`; looks about every millisecond. */

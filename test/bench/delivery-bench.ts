@@ -219,10 +219,12 @@ async function measureSidecar(
     await holds(file, next)
     updateMs.push(performance.now() - answered)
   }
-  await settle()
   const afterUpdates = usageOf(child.pid)
+  await settle(15_000)
+  const later = usageOf(child.pid)
   await child.stop()
-  return { name: 'latchkey-sidecar', startMs: startMs.slice(1), updateMs, idle, afterUpdates }
+  const name = 'latchkey-sidecar'
+  return { name, startMs: startMs.slice(1), updateMs, idle, afterUpdates, later }
 }
 
 async function current(scene: Scene): Promise<string> {

@@ -113,6 +113,7 @@ export function startSidecar(
     client: 'test',
     planDigest: '',
     performHook: hookPerformer({ root: pod.root, operations, processes, clock: systemClock }),
+    tidy: () => undefined,
     clock: systemClock,
     bootMs: () => performance.now(),
     random: () => 0,

@@ -21,6 +21,7 @@ import { PublishedFiles } from './published-files.ts'
 import { referencesOf } from './references.ts'
 import { Staleness } from './staleness.ts'
 import { openTargets } from './targets.ts'
+import { Tidying } from './tidying.ts'
 
 /** Keeps the files of one pod as its plan and a broker say. */
 export class Agent {
@@ -34,6 +35,7 @@ export class Agent {
   readonly #trust: TrustStore
   readonly #hooks: HookRunner
   readonly #acknowledger: Acknowledger
+  readonly #tidying: Tidying
   readonly #upkeep = new Doorbell()
   readonly #over = new AbortController()
   readonly #begun = Promise.withResolvers<undefined>()
@@ -63,6 +65,7 @@ export class Agent {
       published: () => plan.entries.some((_, index) => this.#files.isInPlace(index)),
       maxStaleMs: options.maxStaleMs,
     })
+    this.#tidying = new Tidying(options.tidy, clock)
     this.#trust = new TrustStore(state, options.readAuthorities)
     this.#hooks = new HookRunner(plan, {
       journal,
@@ -121,8 +124,10 @@ export class Agent {
       { name: 'connection', run: (stop: AbortSignal) => this.#keepConnected(stop) },
       { name: 'upkeep', run: (stop: AbortSignal) => this.#keepUp(stop) },
     ]
-    if (once === undefined) tasks.push({ name: 'hooks', run: (stop) => this.#hooks.run(stop) })
-    else {
+    if (once === undefined) {
+      tasks.push({ name: 'hooks', run: (stop) => this.#hooks.run(stop) })
+      tasks.push({ name: 'tidying', run: (stop) => this.#tidying.run(stop) })
+    } else {
       tasks.push({
         name: 'deadline',
         run: async (stop) => {
@@ -217,6 +222,7 @@ export class Agent {
     this.#noteStart()
     this.#hooks.wake()
     this.#upkeep.ring()
+    this.#tidying.note()
   }
 
   #noteStart(): void {

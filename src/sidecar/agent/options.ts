@@ -29,6 +29,8 @@ export interface AgentOptions {
   /** Digest of the plan as the webhook wrote it; empty when the sidecar was started by hand. */
   readonly planDigest: string
   readonly performHook: PerformHook
+  /** Gives memory back that earlier work left; called in pauses. */
+  readonly tidy: () => void
   readonly clock: Clock
   /** Milliseconds since the machine started, which no jump of the clock changes. */
   readonly bootMs: () => number
