@@ -83,6 +83,21 @@ test('where no node has joined, nobody would be seen to lack a key', async (t) =
   })
 })
 
+test('where nodes have used a keyring that is gone, no other is made', async (t) => {
+  const context = await shared(t)
+  const { etcd } = context
+  join(etcd, 'cp-1')
+  acknowledge(etcd, 'cp-1', 1)
+  await etcd
+    .connect()
+    .transact({ compare: [], success: [{ delete: { key: '/latchkey/keyring' } }] })
+  await t.throwsAsync(keysInit(context, { ...flags, clusterId: 'prod' }), {
+    code: 'ERR_KEYRING_EXISTS',
+    message: /is gone, and cp-1 used it/,
+  })
+  t.is(etcd.get('/latchkey/keyring'), undefined)
+})
+
 test('a staged key stays while a node knows of a later generation', async (t) => {
   const context = await shared(t)
   const { etcd } = context

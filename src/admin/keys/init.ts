@@ -13,7 +13,8 @@ export interface InitFlags extends KeyringFlags {
 /**
  * Creates a keyring with one active key, and the root file when there is none. Prints the key id.
  *
- * @throws `ERR_KEYRING_EXISTS` when there is a keyring, or was one that this node used.
+ * @throws `ERR_KEYRING_EXISTS` when there is a keyring, or was one that this node, or one that has
+ * joined, used.
  */
 export async function keysInit(context: AdminContext, flags: InitFlags): Promise<void> {
   const store = await context.openStore(flags.keyring, flags)
@@ -29,6 +30,17 @@ export async function keysInit(context: AdminContext, flags: InitFlags): Promise
           stored === undefined
             ? 'restore it with "latchkey keys restore": a new one could not decrypt what is in etcd'
             : 'use it, or name another directory; a keyring that may have encrypted something is never overwritten',
+      },
+    )
+  }
+  const users = ((await store.members?.list())?.members ?? []).filter((it) => it.acknowledged)
+  if (users.length > 0) {
+    // A node that joins would take the new one, and encrypt what those with the former cannot read.
+    throw new LatchkeyError(
+      'ERR_KEYRING_EXISTS',
+      `the keyring of ${store.location} is gone, and ${users.map(({ name }) => name).join(', ')} used it`,
+      {
+        hint: 'put it back with "latchkey keys import --from", naming the newest copy that a node has kept',
       },
     )
   }
