@@ -1,9 +1,7 @@
 import { LatchkeyError } from '../../base/errors.ts'
-import type { Annex } from '../../keyring/annex.ts'
 import type { RegisteredBackup } from '../backup/register.ts'
 import type { CurrentKeyring } from './current.ts'
 import type { Proofs } from './proofs.ts'
-import { Journal } from './rotate/journal.ts'
 import type { ProvingEtcd } from './unneeded.ts'
 
 /**
@@ -34,13 +32,12 @@ const writingMs = 300_000
  */
 export async function requireUnwritten(what: {
   readonly current: CurrentKeyring
-  readonly annex: Annex
+  readonly proofs: Proofs
   readonly keyId: string
   readonly now: () => number
 }): Promise<void> {
-  const { current, annex, keyId, now } = what
-  const entries = await new Journal(annex, now).entries()
-  if (entries.some((it) => it.what === 'retired' && it.keyIds.includes(keyId))) return
+  const { current, proofs, keyId, now } = what
+  if ((await proofs.of(keyId)).some(({ unwritten }) => unwritten === true)) return
   const members = (await current.store.members?.list())?.members ?? []
   const times = [current.keyring.active.changedAt, ...members.map((it) => it.acknowledged?.at)]
   const turnedMs = Math.max(...times.map((time) => Date.parse(time ?? '') || 0))

@@ -8,6 +8,8 @@ export interface Proof {
   readonly keyId: string
   /** Every etcd cluster, and the revision at which it was read. */
   readonly clusters: readonly ReadCluster[]
+  /** Whether a rotation had proved before that no API server writes with the key any more. */
+  readonly unwritten?: boolean
   /** RFC 3339, UTC. */
   readonly at: string
 }
@@ -25,10 +27,14 @@ export class Proofs {
   }
 
   /** Records that nothing needed `keyIds` in `clusters`, as they were read. */
-  async add(keyIds: readonly string[], clusters: readonly ReadCluster[]): Promise<void> {
+  async add(
+    keyIds: readonly string[],
+    clusters: readonly ReadCluster[],
+    { unwritten = false }: { readonly unwritten?: boolean } = {},
+  ): Promise<void> {
     for (const keyId of keyIds) {
-      const name = sha256Label(JSON.stringify([keyId, clusters])).slice(7, 47)
-      const proof: Proof = { keyId, clusters, at: rfc3339(this.#now()) }
+      const name = sha256Label(JSON.stringify([keyId, clusters, unwritten])).slice(7, 47)
+      const proof: Proof = { keyId, clusters, unwritten, at: rfc3339(this.#now()) }
       await this.#annex.create(kind, name, proof)
     }
   }

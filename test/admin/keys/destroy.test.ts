@@ -3,7 +3,7 @@ import { BackupRegister } from '../../../src/admin/backup/register.ts'
 import { keysActivate, keysStage } from '../../../src/admin/keys/change.ts'
 import { keysDestroy, type DestroyFlags } from '../../../src/admin/keys/destroy.ts'
 import { keysInit } from '../../../src/admin/keys/init.ts'
-import { Journal } from '../../../src/admin/keys/rotate/journal.ts'
+import { Proofs } from '../../../src/admin/keys/proofs.ts'
 import { keysRetire } from '../../../src/admin/keys/retire.ts'
 import { recordedContext, type RecordedContext } from '../../support/admin-context.ts'
 import { fakeProvingEtcd, type FakeProvingEtcd } from '../../support/proving-etcd.ts'
@@ -147,8 +147,8 @@ test('without a rotation’s proof destroy waits until no API server can be writ
     message: /for 1 s more one may/,
   })
   t.is(etcd.compacted(), 0)
-  const journal = new Journal(await context.openAnnex('keyring'), context.now)
-  await journal.add('r', { what: 'retired', keyIds: [old], revision: 1, accepted: [] })
+  const proofs = new Proofs(await context.openAnnex('keyring'), context.now)
+  await proofs.add([old], [{ id: '7', revision: 1 }], { unwritten: true })
   await keysDestroy(context, etcd, { ...flags, compact: true })
   t.is(context.data.pop(), old)
 })

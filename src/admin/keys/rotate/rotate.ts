@@ -79,7 +79,7 @@ export async function rotateKeys(
   await waitForMembers(ports, { step: 'acknowledge-active', timeoutMs, signal })
 
   const { view, old, accepted } = await migrateAndScan(ports, { ...options, keyId, rotation })
-  if (accepted.length === 0) await ports.proofs.add(old, view.clusters)
+  if (accepted.length === 0) await ports.proofs.add(old, view.clusters, { unwritten: true })
   step(ports, 'retire', 'started', `retiring ${old.length} key(s)`)
   const retired = await retire(ports, old, stepOptions)
   const { revision } = view

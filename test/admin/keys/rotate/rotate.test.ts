@@ -1,4 +1,5 @@
 import test from 'ava'
+import { Proofs } from '../../../../src/admin/keys/proofs.ts'
 import { abortRotation } from '../../../../src/admin/keys/rotate/keyring-steps.ts'
 import { explainOutcome } from '../../../../src/admin/keys/rotate/plan.ts'
 import { LatchkeyError } from '../../../../src/base/errors.ts'
@@ -23,6 +24,8 @@ test('a rotation ends with one active key, everything under it, and the former o
   t.deepEqual(new Set(world.objects.values()), new Set([keyId]))
   t.deepEqual(world.violations, [])
   t.like(world.events.at(-1), { event: 'finished', keyId })
+  const [proof] = await new Proofs(world.annex, () => 0).of(retired[0] ?? '')
+  t.like(proof, { clusters: [{ id: '1', revision }], unwritten: true })
 })
 
 test('killed at any instant it goes on: one new key, nothing lost, nothing repeated', async (t) => {
