@@ -9,14 +9,14 @@ test('each --etcd is one cluster, its members joined by commas', (t) => {
       etcd: ['https://10.0.0.1:2379,https://10.0.0.2:2379', 'https://[::1]:2381,db.local:2379/'],
       ...files,
     },
-    '/work',
+    '/base',
   )
   t.deepEqual(accesses.map(printEndpoints), [
     'https://10.0.0.1:2379,https://10.0.0.2:2379',
     'https://[::1]:2381,https://db.local:2379',
   ])
   t.deepEqual(accesses[0]?.tls, {
-    ca: '/work/pki/ca.crt',
+    ca: '/base/pki/ca.crt',
     identity: { cert: '/pki/client.crt', key: '/pki/client.key' },
   })
 })
