@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { lookup } from 'node:dns/promises'
 import { readFile } from 'node:fs/promises'
+import { expectedName } from '../../src/admin/delivery/server-name.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
 import { parseHostPort, type HostPort } from '../../src/base/address.ts'
 import { LatchkeyError, systemCode } from '../../src/base/errors.ts'
@@ -35,6 +36,13 @@ export function deliveryCommand(): Command {
     .option('-n, --namespace <namespace>', "default: the kubeconfig's")
     .option('--kubeconfig <file>', 'default: as kubectl finds it')
     .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .addHelpText(
+      'after',
+      `
+In a pod of the cluster, the headless Service of the install is the name of all replicas:
+
+  latchkey delivery status secret/db -n shop --broker latchkey-broker-replicas.latchkey-system.svc:8443 --ca ca.crt --token token`,
+    )
     .action(async (name: string, _options, command: Command) => {
       const options = await settle<Options>(command, ['broker', 'ca', 'token'])
       const { deliveryStatus } = await import('../../src/admin/delivery/status.ts')
@@ -94,7 +102,7 @@ async function addressesOf(
     const found = await lookup(named.host, { all: true })
     return found.map(({ address }) => ({
       address: { host: address, port: named.port },
-      name: named.host,
+      name: expectedName(named.host),
     }))
   } catch (error) {
     const reason = systemCode(error) ?? 'unknown error'

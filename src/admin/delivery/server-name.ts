@@ -1,0 +1,22 @@
+/** Headless Service of the install, behind whose name every replica has an address of its own. */
+export const replicasService = 'latchkey-broker-replicas'
+
+const replicasName = new RegExp(
+  String.raw`^${replicasService}\.([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)(?:\.svc(?:\..*)?)?$`,
+)
+
+/** The name that the certificates of the install's brokers carry. */
+export function brokerName(system: string): string {
+  return `latchkey-broker.${system}.svc`
+}
+
+/**
+ * The name to expect in the certificate of a broker that was named by `host`. Replicas are the pods
+ * of Service `latchkey-broker`, and have its certificate: the name of the headless Service is not
+ * among those that a cluster's authority can vouch for, unless it was made with it, and running pods
+ * must not have to learn of another authority for it.
+ */
+export function expectedName(host: string): string {
+  const system = replicasName.exec(host)?.[1]
+  return system === undefined ? host : brokerName(system)
+}
