@@ -1,6 +1,5 @@
 import { status } from '@grpc/grpc-js'
 import test from 'ava'
-import { readFile } from 'node:fs/promises'
 import { sha256Label } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { turnedAwayReasons } from '../../src/net/grpc-connections.ts'
@@ -9,8 +8,7 @@ import { KmsHealth } from '../../src/kms/findings.ts'
 import { createKmsMetrics } from '../../src/kms/metrics.ts'
 import { unknownKeyKinds } from '../../src/kms/service.ts'
 import { fullKeyring } from '../support/kms-keyring.ts'
-
-const table = await readFile(new URL('../../src/kms/METRICS.md', import.meta.url), 'utf8')
+import { metricsTableFits } from '../support/metrics-table.ts'
 
 function create() {
   const registry = createMetrics()
@@ -25,22 +23,7 @@ function create() {
 }
 
 test('the table in METRICS.md is what the program has: names, kinds, labels and meanings', async (t) => {
-  const { registry, text } = create()
-  const exposed = await text()
-  const rows = [
-    ...table.matchAll(/^\| `(latchkey_kms_\w+)` \| (\w+) \|([^|]*)\| ([^|]+?) \|$/gm),
-  ].map(([, name, kind, labels, help]) => ({ name, kind, labels, help }))
-  t.deepEqual(
-    rows.map(({ name, help }) => ({ name, help })),
-    registry.list().map(({ name, help }) => ({ name, help })),
-  )
-  for (const { name = '', kind = '', labels = '' } of rows) {
-    t.true(exposed.includes(`# TYPE ${name} ${kind}\n`), name)
-    const declared = [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label)
-    for (const [, found = ''] of exposed.matchAll(new RegExp(`^${name}\\{([^}]*)\\}`, 'gm'))) {
-      t.deepEqual([...found.matchAll(/(\w+)="/g)].map(([, label]) => label).sort(), declared.sort())
-    }
-  }
+  const { table } = await metricsTableFits(t, 'kms', create().registry)
   for (const word of [...turnedAwayReasons, ...unknownKeyKinds])
     t.true(table.includes(`\`${word}\``))
 })
