@@ -25,6 +25,18 @@ export function statusError(status: number, asked: Asked): LatchkeyError {
   return new LatchkeyError(code, `the API server answered ${status} to ${print(asked)}`)
 }
 
+/**
+ * A 404 that is no API server's word on an object: a load balancer's or proxy's page, or a path that
+ * is not served, or not yet. Nothing may be concluded from it about the object.
+ */
+export function strayNotFound(asked: Asked): LatchkeyError {
+  return new LatchkeyError(
+    'ERR_KUBERNETES_REFUSED',
+    `what answers for the API server knows no ${asked.path} (404)`,
+    { hint: 'check the server’s address, and what stands before it' },
+  )
+}
+
 /** A connection that failed, a deadline that passed, an answer that is none: all are an outage. */
 export function unavailable(asked: Asked, cause: unknown): LatchkeyError {
   const reason = systemCode(cause)

@@ -3,9 +3,10 @@ import * as https from 'node:https'
 import { isLatchkeyError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
 import type { ClusterAccess } from './kubernetes-access.ts'
-import { statusError, unavailable, type Asked } from './kubernetes-errors.ts'
+import { statusError, strayNotFound, unavailable, type Asked } from './kubernetes-errors.ts'
 import { exchange, maxAnswerBytes, type Answer } from './kubernetes-exchange.ts'
 import { createIdentity } from './kubernetes-identity.ts'
+import { objectOf } from './kubernetes-objects.ts'
 
 /** What is asked of the API server besides method and path. */
 export interface RequestOptions {
@@ -36,7 +37,8 @@ export interface KubernetesClient {
    * Sends a request and resolves with its JSON answer.
    *
    * @throws `ERR_KUBERNETES_*`: `_UNAVAILABLE` for outages, overload and deadlines, which may be
-   * retried; the signal's reason when it is aborted.
+   * retried; `_NOT_FOUND` only when the API server itself says that there is no such object, not for
+   * whatever else answers 404; the signal's reason when it is aborted.
    */
   request(method: Method, path: string, options: RequestOptions): Promise<unknown>
   /**
@@ -92,6 +94,9 @@ export function createKubernetesClient(
     const status = response.statusCode ?? 0
     if (status >= 200 && status < 300) return response
     if (status === 401) identity.expire()
+    if (status === 404 && !options.streaming && !(await saysNotFound(response))) {
+      throw strayNotFound(asked)
+    }
     // Reading an error to its end, unseen, leaves the connection usable.
     if (options.streaming) response.destroy()
     else response.resume()
@@ -229,6 +234,17 @@ async function readJson(response: http.IncomingMessage): Promise<unknown> {
     chunks.push(chunk)
   }
   return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown
+}
+
+/** Whether an answer is the API server's own word (a Status, of reason `NotFound`) on an object. */
+async function saysNotFound(response: http.IncomingMessage): Promise<boolean> {
+  try {
+    const { kind, reason } = objectOf(await readJson(response))
+    return kind === 'Status' && reason === 'NotFound'
+  } catch (error) {
+    if (error instanceof SyntaxError) return false
+    throw error
+  }
 }
 
 async function* readLines(

@@ -14,6 +14,8 @@ export interface FakeObject {
 
 type Json = Readonly<Record<string, unknown>>
 
+const notFound = { kind: 'Status', code: 404, reason: 'NotFound' }
+
 /** A request that the fake has seen. */
 export interface SeenRequest {
   readonly method: string
@@ -35,6 +37,8 @@ export class FakeKubernetes {
   allow: (spec: Json) => boolean = () => false
   /** Called before each request is answered; what it returns is the status to fail with. */
   fault: (request: SeenRequest) => number | 'hang' | undefined = () => undefined
+  /** Requests that something before the server answers: 404, and a page of its own. */
+  stray: (request: SeenRequest) => boolean = () => false
   readonly seen: SeenRequest[] = []
   #version = 100
   #oldest = 0
@@ -165,8 +169,11 @@ export class FakeKubernetes {
       await new Promise((resolve) => response.on('close', resolve))
       return
     }
-    if (fault !== undefined) answer(response, fault, { kind: 'Status', code: fault })
-    else if (seen.query.get('watch') === 'true')
+    if (fault !== undefined) {
+      answer(response, fault, fault === 404 ? notFound : { kind: 'Status', code: fault })
+    } else if (this.stray(seen)) {
+      response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>404 Not Found</h1>')
+    } else if (seen.query.get('watch') === 'true')
       this.#watch(seen, { response, accept: request.headers.accept ?? '' })
     else this.#answer(seen, response)
   }
@@ -189,7 +196,7 @@ export class FakeKubernetes {
     else {
       const name = path.slice(path.lastIndexOf('/') + 1)
       const object = this.#objects.get(path.slice(0, path.lastIndexOf('/')))?.get(name)
-      if (object === undefined) answer(response, 404, { kind: 'Status', code: 404 })
+      if (object === undefined) answer(response, 404, notFound)
       else answer(response, 200, object)
     }
   }
@@ -198,7 +205,7 @@ export class FakeKubernetes {
   #replace(path: string, body: Json, response: http.ServerResponse): void {
     const { collection, name, object } = this.#find(path)
     const { resourceVersion } = body['metadata'] as Json
-    if (object === undefined) answer(response, 404, { kind: 'Status', code: 404 })
+    if (object === undefined) answer(response, 404, notFound)
     else if (resourceVersion !== object.metadata['resourceVersion']) {
       answer(response, 409, { kind: 'Status', code: 409 })
     } else {
@@ -211,7 +218,7 @@ export class FakeKubernetes {
   #patch(path: string, body: Json, response: http.ServerResponse): void {
     const { collection, object } = this.#find(path)
     if (object === undefined) {
-      answer(response, 404, { kind: 'Status', code: 404 })
+      answer(response, 404, notFound)
       return
     }
     try {

@@ -1,7 +1,7 @@
-import { isLatchkeyError } from '../../base/errors.ts'
+import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
 import { backoffMs, type Backoff } from '../../base/retry.ts'
 import { SecretBytes } from '../../base/secret.ts'
-import { objectOf } from '../../clients/kubernetes-objects.ts'
+import { metaOf, objectOf } from '../../clients/kubernetes-objects.ts'
 import { SecretContent } from '../content.ts'
 import type { SecretTarget } from '../reference.ts'
 import type { SecretObservation } from '../source.ts'
@@ -109,6 +109,15 @@ async function read(
   } catch (error) {
     if (isLatchkeyError(error, 'ERR_KUBERNETES_NOT_FOUND')) return undefined
     throw error
+  }
+  // Whatever else may answer 200 must not pass for a Secret that has no keys.
+  const { namespace, name } = metaOf(object)
+  if (namespace !== target.namespace || name !== target.name) {
+    throw new LatchkeyError(
+      'ERR_KUBERNETES_REFUSED',
+      `the answer to GET ${path} is not that Secret`,
+      { hint: 'check the API server’s address, and what stands before it' },
+    )
   }
   const data = Object.entries(objectOf(objectOf(object)['data']))
   return SecretContent.take(

@@ -135,6 +135,26 @@ test('errors of the server are an outage, never an absence, and are reported', a
   await until('the change', () => JSON.stringify(shown(it)) === '{"k":"2"}', soon)
 })
 
+test('a 404 of what stands before the server, and a 200 that is no Secret, take nothing away', async (t) => {
+  const { fake, source } = await open(t)
+  fake.put(path, secret('db', { k: '1' }))
+  using it = source.follow(db, () => undefined)
+  await until('live', () => it.staleMs() === 0, soon)
+  fake.stray = ({ path: asked }) => asked.endsWith('/db')
+  fake.put(path, secret('db', { k: '2' }))
+  await until('the age to grow', () => it.staleMs() > 0, soon)
+  t.deepEqual(shown(it), { k: '1' })
+  fake.stray = () => false
+  await until('the change', () => JSON.stringify(shown(it)) === '{"k":"2"}', soon)
+  fake.fault = ({ path: asked }) => (asked.endsWith('/db') ? 200 : undefined)
+  fake.put(path, secret('db', { k: '3' }))
+  await until('the age to grow', () => it.staleMs() > 0, soon)
+  t.deepEqual(shown(it), { k: '2' })
+  fake.fault = () => undefined
+  fake.remove(path, 'db')
+  await until('the removal', () => shown(it) === 'absent', soon)
+})
+
 test('a thousand secrets written again without a change are told to nobody', async (t) => {
   const { fake, source } = await open(t)
   const names = Array.from({ length: 1_000 }, (_, i) => `s${i}`)
