@@ -18,8 +18,8 @@ const needed: readonly ToolName[] = ['etcd', 'kube-apiserver', 'kubectl']
 const extraPrograms: Readonly<Record<string, readonly ToolName[]>> = {
   'older-*': ['older-kube-apiserver'],
   '*guide*': ['etcdctl', 'kubeadm'],
-  'etcd/snapshot': ['etcdctl'],
-  'etcd/scan': ['etcdctl', 'transformer'],
+  'etcd/snapshot*': ['etcdctl', 'etcdutl'],
+  'etcd/scan*': ['etcdctl', 'transformer'],
   'etcd/drill': ['etcdctl', 'etcdutl'],
   'chart*': ['helm'],
   'gatekeeper*': ['gator'],

@@ -22,13 +22,21 @@ const [pageHeaderBytes, metaBytes] = [16, 64]
  */
 export function readMeta(descriptor: number, bytes: number): Meta {
   const first = readMetaAt(descriptor, { at: 0, bytes })
-  // Without the first one the page size, and so the second one's place, can only be tried.
-  const places =
-    first === undefined ? Array.from({ length: 15 }, (_, n) => 1024 << n) : [first.pageBytes]
-  const found = [first, ...places.map((at) => readMetaAt(descriptor, { at, bytes }))]
-  const [meta, ...others] = found.filter((it) => it !== undefined)
-  if (meta === undefined) throw invalidSnapshot('it has no whole meta page of a bbolt database')
-  return others.reduce((a, b) => (b.transaction > a.transaction ? b : a), meta)
+  if (first === undefined) return findSecond(descriptor, bytes)
+  const second = readMetaAt(descriptor, { at: first.pageBytes, bytes })
+  return second !== undefined && second.transaction > first.transaction ? second : first
+}
+
+/**
+ * Without the first one the page size, and so the second one's place, can only be tried. The nearest is
+ * taken: what is behind it may be a value that somebody made to look like one.
+ */
+function findSecond(descriptor: number, bytes: number): Meta {
+  for (let at = 1024; at <= 1024 << 14; at *= 2) {
+    const meta = readMetaAt(descriptor, { at, bytes })
+    if (meta?.pageBytes === at) return meta
+  }
+  throw invalidSnapshot('it has no whole meta page of a bbolt database')
 }
 
 function readMetaAt(

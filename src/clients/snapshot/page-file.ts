@@ -12,15 +12,21 @@ export class PageFile {
   readonly #descriptor: number
   readonly #bytes: number
   readonly pageBytes: number
+  /** Whether the file is known to be as etcd wrote it. */
+  readonly isWhole: boolean
   /** One bit a page: a page that is met again makes a loop, or belongs to two trees. */
   readonly #seen: Uint8Array
   #buffer = Buffer.alloc(0)
 
-  constructor(descriptor: number, size: { readonly bytes: number; readonly pageBytes: number }) {
+  constructor(
+    descriptor: number,
+    about: { readonly bytes: number; readonly pageBytes: number; readonly isWhole: boolean },
+  ) {
     this.#descriptor = descriptor
-    this.#bytes = size.bytes
-    this.pageBytes = size.pageBytes
-    this.#seen = new Uint8Array(Math.ceil(size.bytes / size.pageBytes / 8) + 1)
+    this.#bytes = about.bytes
+    this.pageBytes = about.pageBytes
+    this.isWhole = about.isWhole
+    this.#seen = new Uint8Array(Math.ceil(about.bytes / about.pageBytes / 8) + 1)
   }
 
   /**
@@ -82,6 +88,12 @@ export interface Leaf {
   readonly isBucket: boolean
 }
 
+/** One entry of a branch: a page, and the key it begins with. */
+export interface Child {
+  readonly id: number
+  readonly key: Buffer
+}
+
 /** A page of bbolt (internal/common/page.go), little endian, as it is on every platform of etcd's. */
 export class Page {
   readonly #bytes: Buffer
@@ -119,11 +131,21 @@ export class Page {
     }
   }
 
-  /** Page ids of a branch's children, in the order of their keys. */
-  children(): readonly number[] {
-    return Array.from({ length: this.count }, (_, index) =>
-      readId(this.#bytes, headerBytes + index * elementBytes + 8),
-    )
+  /** A branch's children in the order of their keys. */
+  children(): readonly Child[] {
+    return Array.from({ length: this.count }, (_, index) => {
+      const at = headerBytes + index * elementBytes
+      const begin = at + this.#bytes.readUInt32LE(at)
+      const end = begin + this.#bytes.readUInt32LE(at + 4)
+      if (end > this.#bytes.byteLength) throw invalidSnapshot('an entry reaches out of its page')
+      return { id: readId(this.#bytes, at + 8), key: Buffer.from(this.#bytes.subarray(begin, end)) }
+    })
+  }
+
+  /** The first key of the page, a view; `undefined` when it has none. */
+  firstKey(): Buffer | undefined {
+    if (this.count === 0) return undefined
+    return this.kind === 'leaf' ? this.leaf(0).key : this.children()[0]?.key
   }
 }
 

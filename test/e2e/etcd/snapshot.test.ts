@@ -1,59 +1,17 @@
 import test from 'ava'
-import { createHash } from 'node:crypto'
 import { copyFile, open, readFile, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openSnapshot, type SnapshotRecord } from '../../../src/clients/snapshot/snapshot.ts'
 import { startEtcd, type Etcd } from '../support/etcd.ts'
 import { etcdctl, saveSnapshot } from '../support/etcdctl.ts'
 import { useGround } from '../support/ground.ts'
+import { byKey, readAll, served as servedBy, type Seen } from '../support/snapshot-records.ts'
 
 // What the reader says of a snapshot file, against what the real etcd says of itself.
 
 const ground = useGround(test)
-const { signal } = new AbortController()
 let etcd: Etcd
 
-/** A record without its bytes. */
-type Seen = Pick<SnapshotRecord, 'key' | 'modRevision' | 'state'> & { readonly sha256: string }
-
-async function readAll(path: string): Promise<{
-  readonly records: readonly Seen[]
-  readonly revision: number
-  readonly compactedRevision: number
-  readonly checksum: string
-}> {
-  const snapshot = await openSnapshot(path, { signal })
-  try {
-    const records: Seen[] = []
-    for await (const batch of snapshot.batches(signal)) {
-      for (const { key, modRevision, state, value } of batch) {
-        records.push({ key, modRevision, state, sha256: sha256(value) })
-      }
-    }
-    const { revision, compactedRevision, checksum } = snapshot
-    return { records, revision, compactedRevision, checksum }
-  } finally {
-    await snapshot.close()
-  }
-}
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-const byKey = (a: { key: string }, b: { key: string }): number => (a.key < b.key ? -1 : 1)
-
-/** Every record that etcd serves at `revision`. */
-async function served(revision: number): Promise<readonly Omit<Seen, 'state'>[]> {
-  const text = await etcdctl(ground, etcd, [
-    ...['get', '', '--from-key', `--rev=${revision}`, '--write-out=json'],
-  ])
-  const { kvs = [] } = JSON.parse(text) as {
-    kvs?: { key: string; value?: string; mod_revision: number }[]
-  }
-  return kvs.map((kv) => ({
-    key: Buffer.from(kv.key, 'base64').toString(),
-    modRevision: kv.mod_revision,
-    sha256: sha256(Buffer.from(kv.value ?? '', 'base64')),
-  }))
-}
+const served = (revision: number): ReturnType<typeof servedBy> => servedBy(ground, etcd, revision)
 
 /** What the snapshot must hold, asked of etcd revision by revision. */
 async function expected(from: number, to: number): Promise<readonly Seen[]> {
