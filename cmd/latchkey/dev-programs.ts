@@ -44,10 +44,15 @@ export async function startDevPrograms(
     ...['--broker', broker, '--ca', layout.tls.ca, '--token', layout.token],
     ...['--secrets', layout.plan, '--root', layout.pod],
   ])
+  if (options.signal.aborted) stopAll()
   const ended = Promise.all(running).then(() => undefined)
+  const looking = new AbortController()
   try {
     const keyId = await Promise.race([
-      Promise.all([answering(layout.socket), present(layout.file)]).then(([id]) => id),
+      Promise.all([
+        answering(layout.socket, looking.signal),
+        present(layout.file, looking.signal),
+      ]).then(([id]) => id),
       ended.then(() => Promise.reject(new LatchkeyError('ERR_ABORTED', 'stopped while starting'))),
     ])
     return { keyId, ended: ended.finally(stopAll) }
@@ -55,6 +60,8 @@ export async function startDevPrograms(
     stopAll()
     await Promise.allSettled(running)
     throw error
+  } finally {
+    looking.abort()
   }
 }
 
@@ -67,22 +74,22 @@ async function succeeded(name: string, program: ChildProgram): Promise<void> {
 }
 
 /** The key id that the plugin on `socket` serves, as soon as it answers. */
-async function answering(socket: string): Promise<string> {
+async function answering(socket: string, signal: AbortSignal): Promise<string> {
   const { askKmsStatus } = await import('../../src/clients/kms-status.ts')
-  return soon(async () => (await askKmsStatus(socket, 1000)).keyId)
+  return soon(async () => (await askKmsStatus(socket, 1000)).keyId, signal)
 }
 
-async function present(file: string): Promise<void> {
-  await soon(() => stat(file))
+async function present(file: string, signal: AbortSignal): Promise<void> {
+  await soon(() => stat(file), signal)
 }
 
-async function soon<T>(look: () => Promise<T>): Promise<T> {
+async function soon<T>(look: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const deadline = performance.now() + startTimeoutMs
   for (;;) {
     try {
       return await look()
     } catch (error) {
-      if (performance.now() > deadline) throw error
+      if (signal.aborted || performance.now() > deadline) throw error
       await new Promise((done) => setTimeout(done, 50))
     }
   }

@@ -4,7 +4,7 @@ import type { DevLayout } from '../../src/admin/dev/layout.ts'
 import type { DevCertificates } from '../../src/admin/dev/prepare.ts'
 import type { RandomBytes } from '../../src/base/random.ts'
 import { inCheckout } from '../child-program.ts'
-import { processContext } from '../process-context.ts'
+import { processContext, processUid } from '../process-context.ts'
 import { startDevPrograms } from './dev-programs.ts'
 import { settle, withConfig } from './options.ts'
 
@@ -23,16 +23,29 @@ export function devCommand(): Command {
 
 async function dev(directory: string): Promise<void> {
   const { devLayout } = await import('../../src/admin/dev/layout.ts')
-  const { narrate } = await import('../../src/admin/dev/narrate.ts')
-  const { welcome } = await import('../../src/admin/dev/welcome.ts')
-  const { terminal } = processContext()
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
       stop.abort()
     })
   }
+  // Whoever read what it says, as in `latchkey dev | head`, has gone.
+  process.stdout.once('error', () => {
+    stop.abort()
+  })
   const layout = devLayout(directory)
+  const release = await claim(layout)
+  try {
+    await run(layout, stop.signal)
+  } finally {
+    await release()
+  }
+}
+
+async function run(layout: DevLayout, signal: AbortSignal): Promise<void> {
+  const { narrate } = await import('../../src/admin/dev/narrate.ts')
+  const { welcome } = await import('../../src/admin/dev/welcome.ts')
+  const { terminal } = processContext()
   await prepare(layout)
   // What is said before the greeting matters only if there will be none.
   const early: string[] = []
@@ -41,7 +54,7 @@ async function dev(directory: string): Promise<void> {
     show(line)
   }
   try {
-    const { keyId, ended } = await startDevPrograms(layout, { onLine, signal: stop.signal })
+    const { keyId, ended } = await startDevPrograms(layout, { onLine, signal })
     const command = inCheckout ? 'npx latchkey' : 'latchkey'
     const greeting = welcome(layout, { cwd: process.cwd(), keyId, command })
     for (const line of greeting) terminal.data(line)
@@ -51,10 +64,26 @@ async function dev(directory: string): Promise<void> {
     }
     await ended
   } catch (error) {
-    if (stop.signal.aborted) return
+    if (signal.aborted) return
     for (const line of early) terminal.say(narrate(line))
     throw error
   }
+}
+
+async function claim(layout: DevLayout): Promise<() => Promise<void>> {
+  const { claimDev } = await import('../../src/admin/dev/claim.ts')
+  const { listenUnix } = await import('../../src/net/unix-listener.ts')
+  const context = processContext()
+  return claimDev(context, layout, (path) =>
+    listenUnix(path, {
+      onConnection: (socket) => socket.destroy(),
+      onError: () => undefined,
+      identity: { uid: processUid, gid: process.getgid?.() ?? 0 },
+      random: context.random,
+      umask: (mask) => process.umask(mask),
+      now: () => Date.now(),
+    }),
+  )
 }
 
 async function prepare(layout: DevLayout): Promise<void> {

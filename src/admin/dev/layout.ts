@@ -3,6 +3,8 @@ import { join } from 'node:path'
 /** Where `latchkey dev` keeps things; all below one directory that can be thrown away. */
 export interface DevLayout {
   readonly directory: string
+  /** Socket on which the `latchkey dev` that uses the directory listens; nobody speaks on it. */
+  readonly lock: string
   /** Encryption at rest. */
   readonly keyring: string
   readonly root: string
@@ -32,6 +34,7 @@ export function devLayout(directory: string): DevLayout {
   const at = (...names: readonly string[]): string => join(directory, ...names)
   return {
     directory,
+    lock: at('run', 'dev.sock'),
     keyring: at('keyring'),
     root: at('root.key'),
     socket: at('run', 'kms.sock'),

@@ -1,7 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { toBase64Url, utf8 } from '../../base/bytes.ts'
-import { LatchkeyError } from '../../base/errors.ts'
 import { SecretBytes } from '../../base/secret.ts'
 import { replaceFile } from '../../clients/disk.ts'
 import type { AdminContext } from '../context.ts'
@@ -17,8 +16,6 @@ import {
   storeConfigText,
 } from './texts.ts'
 
-const maxSocketPathBytes = 107
-
 /** Certificates for the broker, PEM. */
 export interface DevCertificates {
   readonly ca: string
@@ -33,21 +30,14 @@ export interface PrepareDeps {
 }
 
 /**
- * Makes what the programs need. A keyring and a store of secrets that are there are used again;
- * certificates, token and permissions are new at each start.
- *
- * @throws `ERR_USAGE` when the socket's path would be too long for the system.
+ * Makes what the programs need, in a directory that `claimDev` has taken. A keyring and a store of
+ * secrets that are there are used again; certificates, token, permissions and pod are new at each start.
  */
 export async function prepareDev(
   context: AdminContext,
   layout: DevLayout,
   deps: PrepareDeps,
 ): Promise<void> {
-  if (utf8(layout.socket).byteLength > maxSocketPathBytes) {
-    throw new LatchkeyError('ERR_USAGE', 'the path of the socket would be too long', {
-      hint: 'name a directory with a shorter path, as in: latchkey dev --dir /tmp/latchkey-dev',
-    })
-  }
   const directories = [layout.socket, layout.tls.ca, layout.storeRoot].map((path) => dirname(path))
   for (const directory of [layout.directory, ...directories, layout.pod]) {
     await mkdir(directory, { recursive: true, mode: 0o700 })

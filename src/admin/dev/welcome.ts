@@ -8,7 +8,10 @@ export function welcome(
   options: { readonly cwd: string; readonly keyId: string; readonly command: string },
 ): readonly string[] {
   const { command } = options
-  const from = (path: string): string => relative(options.cwd, path) || path
+  const from = (path: string): string => {
+    const shorter = relative(options.cwd, path)
+    return shorter.startsWith('..') ? path : shorter
+  }
   return [
     '1. Encryption at rest',
     '',
@@ -35,7 +38,7 @@ export function welcome(
     `  echo second-password | ${command} secret set ${demo.namespace}/${demo.secret} ${demo.key} --config ${from(layout.storeConfig)}`,
     `  cat ${from(layout.file)}`,
     '',
-    'Take the permission away, and the file is gone:',
+    'Take the permission away, and within two seconds the file is gone:',
     `  sed -i 's/mount: \\[${demo.secret}\\]/mount: []/' ${from(layout.permissions)}`,
     `  ls ${from(layout.file)}`,
     '',
