@@ -32,7 +32,7 @@ export function withBackupCheck(command: Command): Command {
     .option('-o, --output <format>', 'with --check: table, json or yaml', 'table')
     .addHelpText(
       'after',
-      '\nWith --check it exits with 3 when an object of the snapshot could not be read with the backup.',
+      '\nWith --check it exits with 3 when an object of the snapshot could not be read with the backup,\nor when there is none to try.',
     )
 }
 

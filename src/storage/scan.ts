@@ -256,13 +256,20 @@ export function keysInUse(
   return used
 }
 
-/**
- * How many encrypted values, superseded ones included, need a key of some KMS provider that cannot be
- * told: damaged ones, and KMS v1 of other plugins.
- */
+/** Whether values need a key of some KMS provider that cannot be told: damaged ones, and KMS v1 of other plugins. */
+export function needUnknownKey({
+  provider,
+  keyId,
+}: {
+  readonly provider: string
+  readonly keyId?: string
+}): boolean {
+  return keyId === undefined && /^(kms:|unknown$)/.test(provider)
+}
+
+/** How many encrypted values, superseded ones included, need a key that cannot be told; see {@link needUnknownKey}. */
 export function unknownKeys(report: ScanReport): number {
-  const rows = [...report.resources, ...report.undecodable, ...(report.history ?? [])]
-  return rows
-    .filter(({ provider, keyId }) => keyId === undefined && /^(kms:|unknown$)/.test(provider))
+  return [...report.resources, ...report.undecodable, ...(report.history ?? [])]
+    .filter(needUnknownKey)
     .reduce((sum, { objects }) => sum + objects, 0)
 }

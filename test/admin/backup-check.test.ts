@@ -32,6 +32,8 @@ test('a backup that has every key passes, and each object was opened', async (t)
       { keyId: second, objects: 3, history: 0, backup: 'held' },
     ],
     damaged: 0,
+    undecodable: 0,
+    elsewhere: 0,
     otherProviders: 15,
   })
   await presentBackupCheck(made, check, 'json')
@@ -62,28 +64,63 @@ test('a backup that lacks keys is refused, with each key and how many need it', 
 test('a destroyed key is as good as none, and old revisions alone are no loss', async (t) => {
   const { made } = await context(t)
   const key = { keyId: first, objects: 0, history: 2, backup: 'destroyed' } as const
-  await presentBackupCheck(made, { keys: [key], damaged: 0, otherProviders: 0 }, 'table')
+  const found = { keys: [key], damaged: 0, undecodable: 0, elsewhere: 0, otherProviders: 0 }
+  await presentBackupCheck(made, found, 'table')
   t.regex(made.said.join('\n'), /needed by 0 object\(s\) and 2 old revision\(s\)/)
-  const needed = { keys: [{ ...key, objects: 1 }], damaged: 0, otherProviders: 0 }
+  const needed = { ...found, keys: [{ ...key, objects: 1 }] }
   await t.throwsAsync(presentBackupCheck(made, needed, 'table'), { code: 'ERR_WOULD_LOSE_DATA' })
 })
+
+/** A source with these records, all current. */
+const sourceOf = (...records: readonly (readonly [key: string, value: Uint8Array])[]) =>
+  ({
+    facts: { location: 'a test', revision: 2, hasHistory: true },
+    async *batches() {
+      yield records.map(
+        ([key, value]) => ({ key, value, modRevision: 2, state: 'current' }) as const,
+      )
+    },
+  }) satisfies RecordSource
 
 test('an object that does not open although its key is there is a finding', async (t) => {
   const { made } = await context(t)
   const vector = vectors.objects.find(({ title }) => title === 'kms-v2-seed')
   if (vector === undefined) return t.fail()
-  const moved: RecordSource = {
-    facts: { location: 'a test', revision: 2, hasHistory: true },
-    async *batches() {
-      yield [
-        { key: '/registry/secrets/a/moved', value: vector.value, modRevision: 2, state: 'current' },
-      ]
-    },
-  }
-  const check = await checkBackup(made, { backup, source: moved, prefix, signal })
+  const source = sourceOf(['/registry/secrets/a/moved', vector.value])
+  const check = await checkBackup(made, { backup, source, prefix, signal })
   t.is(check.damaged, 1)
   await t.throwsAsync(presentBackupCheck(made, check, 'yaml'), {
     code: 'ERR_WOULD_LOSE_DATA',
     message: /1 object\(s\) of the snapshot do not open/,
   })
+})
+
+test('where nothing is found that a KMS provider encrypted, nothing is proved', async (t) => {
+  const { made, source } = await context(t)
+  const check = await checkBackup(made, { backup, source, prefix: '/kubernetes.io', signal })
+  t.deepEqual(check.keys, [])
+  t.true(check.elsewhere >= 12)
+  await t.throwsAsync(presentBackupCheck(made, check, 'table'), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /proves nothing/,
+  })
+  t.regex(made.said.join('\n'), /encrypted value\(s\) are outside the prefix/)
+})
+
+test('a damaged value, of which nobody can say which key it needs, is a finding', async (t) => {
+  const { made } = await context(t)
+  const vector = vectors.objects.find(({ title }) => title === 'kms-v2-seed')
+  if (vector === undefined) return t.fail()
+  for (const damaged of ['k8s:enc:kms:v2:latchkey:', 'k8s:enc:kms:v1:', 'k8s:enc:']) {
+    const source = sourceOf(
+      [vector.key, vector.value],
+      ['/registry/secrets/a/damaged', Buffer.from(damaged)],
+    )
+    const check = await checkBackup(made, { backup, source, prefix, signal })
+    t.is(check.undecodable, 1, damaged)
+    await t.throwsAsync(presentBackupCheck(made, check, 'table'), {
+      code: 'ERR_WOULD_LOSE_DATA',
+      message: /1 object\(s\) of the snapshot are damaged/,
+    })
+  }
 })

@@ -2,7 +2,7 @@ import { isLatchkeyError, LatchkeyError, type ErrorCode } from '../../base/error
 import type { Keyring } from '../../keyring/keyring.ts'
 import { storedValueOpener } from '../../storage/open.ts'
 import type { RecordSource } from '../../storage/record.ts'
-import { scan, type ScanReport } from '../../storage/scan.ts'
+import { needUnknownKey, scan, type ScanReport } from '../../storage/scan.ts'
 import type { StoredValue } from '../../storage/stored-value.ts'
 import { readingProgress } from '../etcd/progress.ts'
 import { keyringUnwrapper } from '../etcd/unwrapper.ts'
@@ -26,6 +26,10 @@ export interface BackupCheck {
   readonly keys: readonly NeededKey[]
   /** Current objects whose key is there and that do not open all the same. */
   readonly damaged: number
+  /** Current objects that a KMS provider encrypted and that are damaged: nobody can say which key they need. */
+  readonly undecodable: number
+  /** Encrypted values outside the prefix, which were not tried. */
+  readonly elsewhere: number
   /** Current objects of providers whose keys are in the EncryptionConfiguration. */
   readonly otherProviders: number
 }
@@ -89,7 +93,15 @@ function summarise(backup: Keyring, report: ScanReport): BackupCheck {
   const damaged = (report.proof?.failures ?? [])
     .filter(({ keyId }) => keyId !== undefined && held.has(keyId))
     .reduce((sum, { objects }) => sum + objects, 0)
-  return { keys, damaged, otherProviders }
+  const sum = (rows: readonly { readonly objects: number }[]): number =>
+    rows.reduce((total, { objects }) => total + objects, 0)
+  return {
+    keys,
+    damaged,
+    undecodable: sum(report.undecodable.filter(needUnknownKey)),
+    elsewhere: sum(report.elsewhere.filter(({ state }) => state === 'current')),
+    otherProviders,
+  }
 }
 
 function stateIn(backup: Keyring, keyId: string): NeededKey['backup'] {
@@ -101,14 +113,15 @@ function stateIn(backup: Keyring, keyId: string): NeededKey['backup'] {
 /**
  * Prints what was found.
  *
- * @throws `ERR_WOULD_LOSE_DATA` when a current object could not be read with the backup.
+ * @throws `ERR_WOULD_LOSE_DATA` when a current object could not be read with the backup, or when there
+ * is none to try.
  */
 export async function presentBackupCheck(
   { terminal }: Pick<AdminContext, 'terminal'>,
   check: BackupCheck,
   output: OutputFormat,
 ): Promise<void> {
-  const { keys, damaged, otherProviders } = check
+  const { keys, damaged, undecodable, elsewhere, otherProviders } = check
   await print(terminal, {
     format: output,
     value: check,
@@ -120,6 +133,11 @@ export async function presentBackupCheck(
   if (otherProviders > 0) {
     terminal.say(
       `${otherProviders} object(s) are under other providers: keep the EncryptionConfiguration that has their keys as well`,
+    )
+  }
+  if (elsewhere > 0) {
+    terminal.say(
+      `warning: ${elsewhere} encrypted value(s) are outside the prefix and were not tried: another --prefix has them`,
     )
   }
   const lacking = keys.filter((key) => key.backup !== 'held')
@@ -144,6 +162,21 @@ export async function presentBackupCheck(
       {
         hint: 'see which with "latchkey etcd decrypt --all": they were altered, moved, or belong to another cluster',
       },
+    )
+  }
+  if (undecodable > 0) {
+    throw new LatchkeyError(
+      'ERR_WOULD_LOSE_DATA',
+      `${undecodable} object(s) of the snapshot are damaged: no backup opens them`,
+      { hint: 'see which with "latchkey etcd decrypt --all"; older snapshots may have them whole' },
+    )
+  }
+  if (keys.length === 0) {
+    // Most likely the wrong prefix, or the snapshot of another etcd.
+    throw new LatchkeyError(
+      'ERR_WOULD_LOSE_DATA',
+      'no object under the prefix was encrypted by a KMS provider: that the backup opens them all proves nothing',
+      { hint: "name the API servers' --etcd-prefix with --prefix, and a snapshot of their etcd" },
     )
   }
   terminal.say('The backup opens every object of the snapshot that a KMS provider encrypted.')
