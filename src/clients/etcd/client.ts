@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { RandomBytes } from '../../base/random.ts'
 import { WireMessage } from '../../base/protobuf.ts'
 import type { Disk } from '../disk.ts'
+import { readAnswering, type AnsweringMember } from './clusters.ts'
 import {
   deleteRequest,
   fieldsOf,
@@ -25,7 +26,7 @@ import type {
   Transaction,
   TransactionAnswer,
 } from './messages.ts'
-import { readPages, type EtcdPage, type PagesQuery } from './paging.ts'
+import { readPages, type EtcdPage, type PagesCluster, type PagesQuery } from './paging.ts'
 import { saveSnapshot, type SavedSnapshot } from './snapshot.ts'
 import { watchKeys, type WatchOptions } from './watch.ts'
 
@@ -59,6 +60,7 @@ export class EtcdClient implements Disposable {
   readonly #connections: EtcdConnections
   readonly #deps: EtcdDeps
   readonly #onClose: () => void
+  readonly #pagesCluster: PagesCluster = {}
 
   constructor(
     connections: EtcdConnections,
@@ -80,7 +82,7 @@ export class EtcdClient implements Disposable {
 
   /** See {@link readPages}. */
   pages(key: EtcdKey, query: PagesQuery = {}): AsyncGenerator<EtcdPage> {
-    return readPages(this.#connections, key, query)
+    return readPages(this.#connections, key, query, this.#pagesCluster)
   }
 
   /** Writes one key; returns the revision. */
@@ -165,6 +167,13 @@ export class EtcdClient implements Disposable {
   /** Two clients with the same number are of one cluster; nothing else is meant by it. */
   async clusterId(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
     return await readClusterId(this.#connections, options.signal)
+  }
+
+  /** See {@link readAnswering}. */
+  async answering(
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<readonly AnsweringMember[]> {
+    return await readAnswering(this.#connections, options.signal)
   }
 
   /** See {@link saveSnapshot}. `path` is absolute. */

@@ -1,8 +1,10 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { printHostPort, type HostPort } from '../../base/address.ts'
 import { LatchkeyError, systemCode } from '../../base/errors.ts'
 import { readTlsIdentity } from '../../net/tls-identity.ts'
 import { EtcdClient, type EtcdDeps } from './client.ts'
+import { requireOneCluster, requireTold, type AnsweringMember } from './clusters.ts'
 import { EtcdConnections, type TlsMaterial } from './connections.ts'
 import { printEndpoints, type EtcdAccess, type EtcdTlsFiles } from './flags.ts'
 
@@ -45,7 +47,9 @@ export async function openEtcd(
  * A client for each *cluster* among `accesses`: members of one cluster that were named apart from each
  * other would be read twice.
  *
- * @throws as {@link openEtcd}; as every read when a cluster cannot be asked which one it is.
+ * @throws as {@link openEtcd}; `ERR_USAGE` when an access names members of two clusters, or when two
+ * accesses cannot be told apart, since what is not read would pass as not there; as every read when one
+ * of several accesses cannot be asked which cluster it is of.
  */
 export async function openEtcdClusters(
   accesses: readonly EtcdAccess[],
@@ -53,22 +57,35 @@ export async function openEtcdClusters(
 ): Promise<readonly EtcdClient[]> {
   const clients: EtcdClient[] = []
   try {
-    if (accesses.length === 1 && accesses[0] !== undefined)
-      return [await openEtcd(accesses[0], deps)]
-    const groups = new Map<number, EtcdAccess>()
+    const groups = new Map<number, Group>()
     for (const access of accesses) {
       using asked = await openEtcd(access, deps)
-      const id = await asked.clusterId()
+      const members = await asked.answering()
+      requireOneCluster(members)
+      // Of one that does not answer, whoever reads it will say so.
+      const id = accesses.length === 1 ? 0 : (members[0]?.clusterId ?? (await asked.clusterId()))
       const known = groups.get(id)
-      const endpoints = [...(known?.endpoints ?? []), ...access.endpoints]
-      groups.set(id, { ...access, endpoints })
+      if (known !== undefined) requireTold(known.members, members)
+      groups.set(id, {
+        access: { ...access, endpoints: distinct(known?.access.endpoints ?? [], access.endpoints) },
+        members: [...(known?.members ?? []), ...members],
+      })
     }
-    for (const access of groups.values()) clients.push(await openEtcd(access, deps))
+    for (const { access } of groups.values()) clients.push(await openEtcd(access, deps))
     return clients
   } catch (error) {
     for (const client of clients) client.close()
     throw error
   }
+}
+
+interface Group {
+  readonly access: EtcdAccess
+  readonly members: readonly AnsweringMember[]
+}
+
+function distinct(...lists: readonly (readonly HostPort[])[]): readonly HostPort[] {
+  return [...new Map(lists.flat().map((place) => [printHostPort(place), place])).values()]
 }
 
 async function readMaterial(files: EtcdTlsFiles): Promise<TlsMaterial> {

@@ -1,6 +1,7 @@
+import { differentClusters, idsOf } from './clusters.ts'
 import { readRange, rangeRequest } from './codec.ts'
 import type { CallLimits, EtcdConnections } from './connections.ts'
-import { isLatchkeyError } from '../../base/errors.ts'
+import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
 import type { EtcdEntry, EtcdKey, RangeQuery } from './messages.ts'
 
 /** What is read page by page. */
@@ -21,6 +22,11 @@ export interface EtcdPage {
   readonly total: number
 }
 
+/** Which cluster the first page came from; the same for all that one client reads. */
+export interface PagesCluster {
+  id?: number
+}
+
 const defaultPageBytes = 4 << 20
 const firstLimit = 50
 const largestLimit = 2_000
@@ -29,12 +35,15 @@ const largestLimit = 2_000
  * A range of any length, in order of keys and as it was at one revision. Only one page is in memory:
  * its number of entries follows the size of those before.
  *
- * @throws `ERR_ETCD_COMPACTED` when the revision is compacted away meanwhile, and as every read.
+ * @throws `ERR_ETCD_COMPACTED` when the revision is compacted away meanwhile; `ERR_USAGE` when a member of
+ * another cluster answers; `ERR_MESSAGE_INVALID` when the pages are not what was announced; and as
+ * every read.
  */
 export async function* readPages(
   connections: EtcdConnections,
   key: EtcdKey,
   query: PagesQuery,
+  cluster: PagesCluster,
 ): AsyncGenerator<EtcdPage> {
   const limits: CallLimits = {
     kind: 'read',
@@ -45,6 +54,7 @@ export async function* readPages(
   let { revision = 0 } = query
   let [from, limit]: [EtcdKey, number] = [key, firstLimit]
   let total: number | undefined
+  let seen = 0
   for (;;) {
     const request = rangeRequest(from, { ...query, limit, revision }).encode()
     let answer: Buffer
@@ -56,14 +66,21 @@ export async function* readPages(
       limit = Math.max(1, Math.floor(limit / 8))
       continue
     }
+    const { clusterId } = idsOf(answer)
+    // Whoever is asked instead of a member that has gone must be of its cluster.
+    if (clusterId !== (cluster.id ??= clusterId)) throw differentClusters(connections.names)
     const page = readRange(answer)
     if (revision === 0) revision = page.revision
     total ??= page.count
+    seen += page.entries.length
     yield { entries: page.entries, revision, total }
-    if (!page.more || page.entries.length === 0) return
+    if (!page.more || page.entries.length === 0) break
     const mean = Math.max(1, answer.byteLength / page.entries.length)
     limit = Math.min(largestLimit, 2 * limit, Math.max(1, Math.floor(aim / mean)))
     // The next key that there can be.
     from = Buffer.concat([page.lastKey, Buffer.of(0)])
   }
+  // At one revision a range has so many keys and no fewer, or a proof would rest on what is missing.
+  if (seen === total) return
+  throw new LatchkeyError('ERR_MESSAGE_INVALID', `etcd gave ${seen} of ${total} entries`)
 }
