@@ -1,4 +1,4 @@
-import { mkdir, rm, symlink } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import manifest from '../package.json' with { type: 'json' }
 
@@ -6,12 +6,23 @@ import manifest from '../package.json' with { type: 'json' }
 //
 // npx finds them there at once. It would find them by package.json too, but through a cache that it
 // keeps per folder and does not renew, so that a program added later is "not found".
+//
+// They run on the Node.js that npm ci brought, also when they are called by their path and the
+// machine's own, if there is one, is too old to run TypeScript.
 
 const project = join(import.meta.dirname, '..')
 const bin = join(project, 'node_modules', '.bin')
 await mkdir(bin, { recursive: true })
 for (const [name, source] of Object.entries(manifest.bin)) {
-  const link = join(bin, name)
-  await rm(link, { force: true })
-  await symlink(join('..', '..', source), link)
+  const launcher = join(bin, name)
+  // It may be a link to the source, which writing would follow.
+  await rm(launcher, { force: true })
+  await writeFile(
+    launcher,
+    `#!/bin/sh
+bin=$(dirname "$(readlink -f "$0")")
+exec "$bin/node" "$bin/../../${source}" "$@"
+`,
+    { mode: 0o755 },
+  )
 }
