@@ -9,9 +9,11 @@ import { devCommand } from './latchkey/dev.ts'
 import { doctorCommand } from './latchkey/doctor.ts'
 import { enrollCommand } from './latchkey/enroll.ts'
 import { etcdCommand } from './latchkey/etcd.ts'
+import { addExamples } from './latchkey/examples.ts'
 import { explainCommand } from './latchkey/explain.ts'
 import { keysCommand } from './latchkey/keys.ts'
 import { lintCommand } from './latchkey/lint.ts'
+import { commandPath } from './latchkey/options.ts'
 import { keepOutOfCore } from './keep-out-of-core.ts'
 import { rbacCommand } from './latchkey/rbac.ts'
 import { secretCommand } from './latchkey/secret.ts'
@@ -42,10 +44,14 @@ const program: Command = new Command('latchkey')
 
 /** Commander's own errors (unknown option, missing argument) are thrown, so that exit codes are ours. */
 function throwInsteadOfExit(command: Command): void {
-  command.exitOverride().showHelpAfterError(false).showSuggestionAfterError(true)
+  command
+    .exitOverride()
+    .showHelpAfterError(`hint: see: ${commandPath(command)} --help`)
+    .showSuggestionAfterError(true)
   command.commands.forEach(throwInsteadOfExit)
 }
 throwInsteadOfExit(program)
+addExamples(program)
 
 process.stdout.on('error', reportError)
 try {

@@ -70,12 +70,16 @@ export async function settle<Options extends object>(
 ): Promise<Options> {
   const path = command.getOptionValue('config') as string | undefined
   if (path !== undefined) await mergeConfig(command, path)
+  const inFile =
+    path === undefined && optionOf(command, 'config') !== undefined
+      ? 'give it, or name with --config a YAML file that has it; '
+      : ''
   for (const name of required) {
     const option = optionOf(command, name)
     const value: unknown = command.getOptionValue(option?.attributeName() ?? name)
     if (value === undefined || (Array.isArray(value) && value.length === 0)) {
       throw new LatchkeyError('ERR_USAGE', `--${name} is missing`, {
-        hint: `see: ${commandPath(command)} --help`,
+        hint: `${inFile}see: ${commandPath(command)} --help`,
       })
     }
   }
@@ -138,8 +142,10 @@ async function readMapping(path: string): Promise<Record<string, unknown>> {
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw new LatchkeyError('ERR_CONFIG_INVALID', `${path}: ${systemCode(error) ?? 'unreadable'}`, {
-      hint: 'name a YAML file that you may read',
+    const code = systemCode(error) ?? 'unreadable'
+    const why = code === 'ENOENT' ? 'there is no such file' : code
+    throw new LatchkeyError('ERR_CONFIG_INVALID', `${path}: ${why}`, {
+      hint: 'name a YAML file that you may read; its path counts from the directory that you are in',
     })
   }
   const document = parseDocument(text, { uniqueKeys: true })
@@ -158,7 +164,8 @@ function optionOf(command: Command, name: string): Option | undefined {
   return command.options.find(({ long }) => long === `--${name}`)
 }
 
-function commandPath(command: Command): string {
+/** The words by which a command is called, `latchkey` first. */
+export function commandPath(command: Command): string {
   const names: string[] = []
   for (let next: Command | null = command; next !== null; next = next.parent) {
     names.unshift(next.name())

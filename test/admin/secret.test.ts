@@ -15,9 +15,11 @@ async function open(context: RecordedContext): ReturnType<typeof openSecretStore
 test('set adds and replaces single keys; list shows keys and sizes, never values', async (t) => {
   const context = await recordedContext(t)
   using secrets = await open(context)
-  await secretSet(secrets, { target, key: 'password', value: text('hunter2') })
-  await secretSet(secrets, { target, key: 'username', value: text('shop') })
-  await secretSet(secrets, { target, key: 'password', value: text('correct horse') })
+  const set = (key: string, value: string): Promise<string> =>
+    secretSet(secrets, { target, key, value: text(value) })
+  t.is(await set('password', 'hunter2'), 'shop/db is a new secret, with the key password')
+  t.is(await set('username', 'shop'), 'username is new in shop/db')
+  t.is(await set('password', 'correct horse'), 'password of shop/db is replaced')
   using content = await secrets.load(target)
   t.deepEqual(
     content?.entries.map(({ key, value }) => [key, Buffer.from(value.expose()).toString()]),

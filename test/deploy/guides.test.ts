@@ -1,5 +1,4 @@
 import test from 'ava'
-import type { Command } from 'commander'
 import { glob, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
@@ -8,38 +7,13 @@ import { doctorCommand } from '../../cmd/latchkey/doctor.ts'
 import { etcdCommand } from '../../cmd/latchkey/etcd.ts'
 import { keysCommand } from '../../cmd/latchkey/keys.ts'
 import { statusCommand } from '../../cmd/latchkey/status.ts'
+import { commandsIn, findCommand, optionsOf } from '../support/command-lines.ts'
 import { fencedBlocks } from '../support/markdown.ts'
 
 // What the guides of the keyring tell to type is something that the programs take.
 
 const project = join(import.meta.dirname, '..', '..')
 const roots = [keysCommand(), backupCommand(), etcdCommand(), doctorCommand(), statusCommand()]
-
-/** Each `latchkey …` of a shell block, in words, over continued lines and behind what runs it. */
-function commandsIn(script: string): readonly (readonly string[])[] {
-  return script
-    .replaceAll(/\\\n\s*/g, ' ')
-    .split(/\n|&&|\|/)
-    .flatMap((line) => /(?:^|\s|\/)latchkey ((?!--).*)$/.exec(line)?.[1] ?? [])
-    .map((rest) => rest.trim().split(/\s+/))
-}
-
-function find(words: readonly string[]): { command: Command; rest: readonly string[] } | undefined {
-  let commands: readonly Command[] = roots
-  let command: Command | undefined
-  for (const [index, word] of words.entries()) {
-    const next = commands.find((it) => it.name() === word)
-    if (next === undefined) return command && { command, rest: words.slice(index) }
-    command = next
-    commands = next.commands
-  }
-  return command && { command, rest: [] }
-}
-
-/** Its own options, and those of the command above it that it takes as well. */
-function optionsOf(command: Command): Command['options'] {
-  return [...command.options, ...(command.parent?.options ?? [])]
-}
 
 test('every command in a guide exists, with every option that it is given', async (t) => {
   let seen = 0
@@ -49,7 +23,7 @@ test('every command in a guide exists, with every option that it is given', asyn
       if (language !== 'sh' && language !== 'ini') continue
       for (const words of commandsIn(script)) {
         const where = `${path}:${line}: latchkey ${words.join(' ')}`
-        const found = find(words)
+        const found = findCommand(roots, words)
         if (found === undefined) {
           // Commands of other parts have tests of their own.
           t.true(['lint', 'explain', 'enroll', 'secret', 'delivery', 'dev'].includes(words[0] ?? ''), where)

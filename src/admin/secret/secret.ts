@@ -16,19 +16,29 @@ export interface EditableSecrets extends Disposable {
   ): Promise<void>
 }
 
-/** Sets one key of a secret, which is made when there is none. Takes ownership of `value`. */
+/**
+ * Sets one key of a secret, which is made when there is none. Takes ownership of `value`.
+ *
+ * @returns What came of it, for a person: that a name is new tells of a typing error.
+ */
 export async function secretSet(
   secrets: EditableSecrets,
   what: { readonly target: SecretTarget; readonly key: string; readonly value: SecretBytes },
-): Promise<void> {
+): Promise<string> {
   using value = what.value
+  const title = `${what.target.namespace}/${what.target.name}`
+  let done = ''
   await secrets.update(what.target, (current) => {
+    const replaced = current?.entries.some(({ key }) => key === what.key) === true
+    done = replaced ? `${what.key} of ${title} is replaced` : `${what.key} is new in ${title}`
+    if (current === undefined) done = `${title} is a new secret, with the key ${what.key}`
     const others = (current?.entries ?? []).filter(({ key }) => key !== what.key)
     return SecretContent.take([
       ...others.map((entry) => ({ key: entry.key, value: entry.value.clone() })),
       { key: what.key, value: value.clone() },
     ])
   })
+  return done
 }
 
 /** Lists secrets with their keys and sizes, never values. */
