@@ -197,6 +197,8 @@ export class Agent {
         return
       }
       case 'heartbeat':
+        // Before the first set of this stream it is about nothing that is published.
+        if (message.sequence === 0) return
         this.#guarded(() => {
           this.#freshness.confirm(message.staleMs)
         })

@@ -4,6 +4,8 @@ import type { StateDirectory } from '../state-directory.ts'
 const documentName = 'confirmed.json'
 /** How often the confirmation is written down, in milliseconds. */
 const writeEveryMs = 30_000
+/** An age without end: the broker has not known since it started (broker.proto, Heartbeat). */
+const endlessMs = Number.MAX_SAFE_INTEGER
 
 /** What it works with. */
 export interface StalenessOptions {
@@ -34,8 +36,10 @@ export class Staleness {
   confirm(staleMs: number): void {
     const { directory, clock, bootMs } = this.#options
     const now = clock.monotonicMs()
-    this.#confirmedAt = now - staleMs
     this.#live = staleMs === 0
+    // One that has never known does not say that another was wrong: the age grows from before.
+    if (staleMs >= endlessMs) return
+    this.#confirmedAt = now - staleMs
     if (now - this.#writtenAt < writeEveryMs) return
     directory.write(documentName, `{"format":1,"bootMs":${Math.round(bootMs() - staleMs)}}\n`)
     this.#writtenAt = now
