@@ -2,9 +2,9 @@ import { LatchkeyError, isLatchkeyError } from '../../base/errors.ts'
 import { effectiveMode } from '../../injection/plan.ts'
 import { nameOf, parentOf } from '../../injection/paths.ts'
 import { DirectoryPublisher } from '../publish/directory-publisher.ts'
-import type { Publication } from '../publish/directory-publisher.ts'
+import type { Verification } from '../publish/directory-publisher.ts'
 import type { SetFile } from '../publish/generation.ts'
-import type { ManifestFile } from '../publish/manifest.ts'
+import type { Manifest } from '../publish/manifest.ts'
 import type { Decision } from './decide.ts'
 import { noteHooks, skipped } from './target.ts'
 import type { Applied, IndexedEntry, Inspection, Target, TargetOptions } from './target.ts'
@@ -15,29 +15,19 @@ export function directoryTarget(
   entries: readonly IndexedEntry[],
   options: TargetOptions,
 ): Target {
-  const { root, plan, operations, journal } = options
+  const { root, plan, operations } = options
   const publisher = new DirectoryPublisher({ root, path, plan, operations })
-  const inspect = (files: readonly ManifestFile[] | undefined, repaired: boolean): Inspection => {
-    if (files === undefined) return { whole: [], repaired }
-    const present = new Set(files.map(({ entry }) => entry))
-    // A secret without keys is whole without files.
-    const whole = entries.filter(
-      ({ index, entry }) =>
-        present.has(index) || (entry.content.kind === 'files' && journal.state.started),
-    )
+  const inspect = ({ manifest, repaired }: Verification): Inspection => {
+    if (manifest === undefined) return { whole: [], repaired }
+    const present = new Set([...manifest.files.map(({ entry }) => entry), ...manifest.empty])
+    const whole = entries.filter(({ index }) => present.has(index))
     return { whole: whole.map(({ index }) => index), repaired }
   }
   return {
     path,
     entries,
-    adopt: () => {
-      const { manifest, repaired } = publisher.adopt()
-      return inspect(manifest?.files, repaired)
-    },
-    verify: () => {
-      const { manifest, repaired } = publisher.verify()
-      return inspect(manifest?.files, repaired)
-    },
+    adopt: () => inspect(publisher.adopt()),
+    verify: () => inspect(publisher.verify()),
     apply: (decisions) => apply(publisher, { entries, decisions, options }),
     dropPrevious: () => {
       publisher.dropPrevious()
@@ -53,31 +43,49 @@ interface Application {
 
 function apply(publisher: DirectoryPublisher, application: Application): Applied {
   const { entries, decisions } = application
-  const removing = decisions.some(({ kind }) => kind === 'remove')
-  const held = decisions.find((decision) => decision.kind === 'hold')
+  const removed = entries.filter((_, position) => decisions[position]?.kind === 'remove')
+  const held = decisions.some(({ kind }) => kind === 'hold')
   // A set is a set: one file that cannot be made keeps the others from changing without it.
-  if (held !== undefined && !removing) return skipped
-  let before: readonly ManifestFile[]
+  if (held && removed.length === 0) return skipped
+  const applied = publish(publisher, application)
+  return removed.length === 0 ? applied : withdraw(publisher, { ...application, removed, applied })
+}
+
+function publish(publisher: DirectoryPublisher, application: Application): Applied {
+  const { entries, options } = application
   const carried: SetFile[] = []
   try {
-    before = publisher.published()
-    const files = collect(publisher, application, carried)
-    if (files === undefined) return skipped
-    const collision = findCollision(publisher.path, files, entries)
+    const before = publisher.published()
+    const set = collect(publisher, { ...application, before }, carried)
+    if (set === undefined) return skipped
+    const collision = findCollision(publisher.path, set.files, entries)
     if (collision !== undefined) return { ...skipped, failure: collision }
-    if (before.length === 0 && files.length === 0 && !fillsItself(entries)) return skipped
-    return publishAndWithdraw(publisher, { ...application, before, files })
+    if (isNothing(set) && (before === undefined || isNothing(before))) return skipped
+    const { published, repaired } = publisher.publish(set.files, {
+      empty: set.empty,
+      beforeSwitch: (changed) => {
+        noteHooks(changed, entries, options.journal)
+      },
+    })
+    return { skipped: false, published, repaired, waiting: [], failure: undefined }
   } catch (error) {
     if (!isLatchkeyError(error)) throw error
-    return { ...skipped, failure: error }
+    return { ...skipped, skipped: false, failure: error }
   } finally {
     for (const { bytes } of carried) bytes[Symbol.dispose]()
   }
 }
 
-/** Whether a directory without any file can be a published set: of a secret without keys. */
-function fillsItself(entries: readonly IndexedEntry[]): boolean {
-  return entries.some(({ entry }) => entry.content.kind === 'files')
+interface NextSet {
+  readonly files: readonly SetFile[]
+  readonly empty: readonly number[]
+}
+
+function isNothing(set: {
+  readonly files: readonly unknown[]
+  readonly empty: readonly number[]
+}): boolean {
+  return set.files.length === 0 && set.empty.length === 0
 }
 
 /**
@@ -86,15 +94,17 @@ function fillsItself(entries: readonly IndexedEntry[]): boolean {
  */
 function collect(
   publisher: DirectoryPublisher,
-  { entries, decisions, options }: Application,
+  { entries, decisions, options, before }: Application & { readonly before: Manifest | undefined },
   carried: SetFile[],
-): readonly SetFile[] | undefined {
+): NextSet | undefined {
   const files: SetFile[] = []
+  const empty: number[] = []
   for (const [position, { index, entry }] of entries.entries()) {
     const access = { mode: effectiveMode(entry), group: entry.group }
     const decision = decisions[position]
     switch (decision?.kind) {
       case 'publish':
+        if (decision.files.length === 0) empty.push(index)
         files.push(...decision.files.map((file) => ({ ...access, ...file, entry: index })))
         break
       case 'remove':
@@ -102,6 +112,10 @@ function collect(
       case 'retain':
       case 'hold':
       case undefined: {
+        if (before?.empty.includes(index) === true) {
+          empty.push(index)
+          break
+        }
         const kept = publisher.carryOver(index, access)
         carried.push(...kept)
         if (kept.length === 0 && !options.journal.state.started) return undefined
@@ -109,46 +123,34 @@ function collect(
       }
     }
   }
-  return files
+  return { files, empty }
 }
 
-function publishAndWithdraw(
+/**
+ * Takes away what may not be there: from the generation before, and where no set without it could be
+ * published. By name, so that nothing stays that was published for another plan.
+ */
+function withdraw(
   publisher: DirectoryPublisher,
-  application: Application & {
-    readonly before: readonly ManifestFile[]
-    readonly files: readonly SetFile[]
-  },
+  {
+    entries,
+    options,
+    removed,
+    applied,
+  }: Application & { readonly removed: readonly IndexedEntry[]; readonly applied: Applied },
 ): Applied {
-  const { entries, decisions, options, before, files } = application
-  const removed = new Set(
-    entries.filter((_, position) => decisions[position]?.kind === 'remove').map((it) => it.index),
-  )
-  const withdrawn = before.filter(({ entry }) => removed.has(entry))
-  let publication: Publication | undefined
-  let failure: LatchkeyError | undefined
+  const isGone = (name: string): boolean =>
+    removed.some(({ entry }) => entry.content.kind === 'files' || nameOf(entry.path) === name)
   try {
-    publication = publisher.publish(files, (changed) => {
-      noteHooks(changed, entries, options.journal)
+    const found = publisher.withdraw(isGone, () => {
+      if (applied.published) return
+      const gone = removed.map(({ index }) => index)
+      noteHooks(gone, entries, options.journal)
     })
+    return { ...applied, published: applied.published || found }
   } catch (error) {
     if (!isLatchkeyError(error)) throw error
-    failure = error
-  }
-  if (withdrawn.length > 0) {
-    try {
-      const gone = new Set(withdrawn.map(({ entry }) => entry))
-      if (failure !== undefined) noteHooks(gone, entries, options.journal)
-    } finally {
-      // Whatever else cannot be written: what may not be there goes.
-      publisher.withdraw(withdrawn.map(({ name }) => name))
-    }
-  }
-  return {
-    skipped: false,
-    published: publication?.published === true || withdrawn.length > 0,
-    repaired: publication?.repaired === true,
-    waiting: [],
-    failure,
+    return { ...applied, failure: applied.failure ?? error }
   }
 }
 

@@ -150,14 +150,13 @@ export class PublishedFiles {
     if (applied.failure === undefined) {
       for (const { index } of target.entries) entries.forgetFiles(index)
     }
-    if (!applied.skipped) {
-      target.entries.forEach(({ index }, position) => {
-        const kind = decisions[position]?.kind
-        if (kind === 'remove') this.#inPlace.delete(index)
-        if (kind === 'publish' && applied.failure === undefined) this.#inPlace.add(index)
-      })
-      this.#noteWaiting(target, applied)
-    }
+    target.entries.forEach(({ index }, position) => {
+      const kind = decisions[position]?.kind
+      if (kind === 'remove') this.#inPlace.delete(index)
+      const done = !applied.skipped && applied.failure === undefined
+      if (kind === 'publish' && done) this.#inPlace.add(index)
+    })
+    if (!applied.skipped) this.#noteWaiting(target, applied)
     if (applied.repaired) this.#tellRepair(target)
     if (!applied.published) return false
     const state = this.#states.get(target)
@@ -172,10 +171,12 @@ export class PublishedFiles {
       this.#states.set(target, rest)
       return
     }
-    const { clock, random, log, metrics } = this.#options
+    const { clock, random, log, metrics, previousKeptMs } = this.#options
     const attempt = problem?.error.code === failure.code ? problem.attempt + 1 : 0
     const at = clock.monotonicMs() + backoffMs(retryBackoff, attempt, random)
-    this.#states.set(target, { ...rest, problem: { error: failure, attempt, at } })
+    // It may have failed after readers saw the new set.
+    const dropAt = rest.dropAt ?? clock.monotonicMs() + previousKeptMs
+    this.#states.set(target, { dropAt, problem: { error: failure, attempt, at } })
     metrics.count('publication_failures_total', `code="${failure.code}"`)
     log.error('files.failed', { path: target.path, attempt }, failure)
   }

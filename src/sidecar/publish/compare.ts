@@ -7,8 +7,17 @@ import { directoryMode } from './generation.ts'
 import type { SetFile } from './generation.ts'
 import type { Manifest, ManifestFile } from './manifest.ts'
 
+/** A set as it is to be. */
+export interface WantedSet {
+  readonly files: readonly SetFile[]
+  /** The entries that are part of it without any file. */
+  readonly empty: readonly number[]
+}
+
 /** How a wanted set differs from the one that is published. */
 export interface Difference {
+  /** Whether it is the same but for {@link access}. */
+  readonly same: boolean
   /** The entries of the plan of which any file is new, other or gone. */
   readonly entries: ReadonlySet<number>
   /** Files whose content is right and whose mode or group is not. */
@@ -18,16 +27,17 @@ export interface Difference {
 /** Compares content byte by byte with what is on disk, not with what was written once. */
 export function compareWithPublished(
   published: { readonly generation: AnchoredDirectory; readonly manifest: Manifest },
-  files: readonly SetFile[],
+  { files, empty }: WantedSet,
   operations: FileOperations,
 ): Difference {
+  const { generation, manifest } = published
   const entries = new Set<number>()
   const access: SetFile[] = []
-  const before = new Map(published.manifest.files.map((file) => [file.name, file]))
+  const before = new Map(manifest.files.map((file) => [file.name, file]))
   for (const file of files) {
     const known = before.get(file.name)
     before.delete(file.name)
-    using found = readFoundFile(published.generation, file.name, operations)
+    using found = readFoundFile(generation, file.name, operations)
     if (known === undefined || found === undefined || !sameBytes(found.bytes, file.bytes)) {
       entries.add(file.entry)
     } else if (known.entry !== file.entry) {
@@ -36,8 +46,12 @@ export function compareWithPublished(
       access.push(file)
     }
   }
-  for (const gone of before.values()) entries.add(gone.entry)
-  return { entries, access }
+  for (const gone of before.values()) {
+    // One that was withdrawn already is gone from the readers, and only the manifest has it still.
+    if (generation.lstat(gone.name) !== undefined) entries.add(gone.entry)
+  }
+  const sameNames = before.size === 0 && manifest.empty.join() === empty.join()
+  return { same: sameNames && entries.size === 0, entries, access }
 }
 
 /**

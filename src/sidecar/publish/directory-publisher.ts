@@ -7,22 +7,25 @@ import {
   repairGeneration,
 } from './compare.ts'
 import { fileError } from './file-error.ts'
+import type { Difference, WantedSet } from './compare.ts'
 import type { FileOperations } from './file-operations.ts'
-import { readFoundFile, removeName, removeTree } from './files.ts'
+import { readFoundFile, removeTree } from './files.ts'
 import type { Access } from './files.ts'
 import {
   directoryMode,
   generationName,
   generationNumbers,
   manifestOf,
+  openGeneration,
   publishedNumber,
   writeGeneration,
 } from './generation.ts'
-import type { SetFile } from './generation.ts'
+import type { NewGeneration, SetFile } from './generation.ts'
 import { removeOtherNames, repairNames, switchTo, temporaryLink } from './links.ts'
-import type { Manifest, ManifestFile } from './manifest.ts'
+import type { Manifest } from './manifest.ts'
 import { openTarget } from './walk.ts'
 import type { TargetPlace } from './walk.ts'
+import { withdrawFrom } from './withdraw.ts'
 
 /** What a publication came to. */
 export interface Publication {
@@ -32,6 +35,12 @@ export interface Publication {
   readonly changed: ReadonlySet<number>
   /** Whether something was put right that nobody but the sidecar should have touched. */
   readonly repaired: boolean
+}
+
+/** What a publication is told besides its files. */
+export interface PublishOptions {
+  readonly beforeSwitch?: (changed: ReadonlySet<number>) => void
+  readonly empty?: readonly number[]
 }
 
 /** What is left of what was published. */
@@ -102,12 +111,12 @@ export class DirectoryPublisher {
     })
   }
 
-  /** The files that are published. */
-  published(): readonly ManifestFile[] {
+  /** What is published for this plan, if anything is. */
+  published(): Manifest | undefined {
     return this.#guard(() => {
       using directory = openTarget(this.#options, { operations: this.#options.operations })
       using published = directory && this.#open(directory)
-      return published?.manifest.files ?? []
+      return published?.manifest
     })
   }
 
@@ -130,20 +139,20 @@ export class DirectoryPublisher {
 
   /**
    * Makes the directory hold exactly `files`. `beforeSwitch` is told what is about to change when
-   * all is written and nothing is visible; what it throws keeps the old set.
+   * all is written and nothing is visible; what it throws keeps the old set. `empty` are the entries
+   * that are published without any file.
    */
-  publish(
-    files: readonly SetFile[],
-    beforeSwitch: (changed: ReadonlySet<number>) => void = () => undefined,
-  ): Publication {
+  publish(files: readonly SetFile[], options: PublishOptions = {}): Publication {
     return this.#guard(() => {
       const { operations, plan } = this.#options
+      const { beforeSwitch = () => undefined, empty = [] } = options
+      const set = { files, empty }
       const create = directoryMode(files)
       using directory = openTarget(this.#options, { operations, create })
       if (directory === undefined) throw new LatchkeyError('ERR_IO', 'the directory is gone')
       const names = files.map(({ name }) => name)
-      const difference = this.#compare(directory, files)
-      if (difference?.entries.size === 0) {
+      const difference = this.#compare(directory, set)
+      if (difference?.same === true) {
         const renamed = repairNames(directory, names, operations)
         removeOtherNames(directory, names, operations)
         const repaired = renamed || difference.repaired
@@ -152,9 +161,14 @@ export class DirectoryPublisher {
       const current = publishedNumber(directory, operations)
       const number = (generationNumbers(directory.list()).at(-1) ?? 0) + 1
       const changed = difference?.entries ?? new Set(files.map(({ entry }) => entry))
-      this.#write(directory, { number, plan, files }, current)
-      beforeSwitch(changed)
-      switchTo(directory, number, operations)
+      this.#write(directory, { number, plan, ...set }, current)
+      try {
+        beforeSwitch(changed)
+        switchTo(directory, number, operations)
+      } catch (error) {
+        this.#discard(directory, number)
+        throw error
+      }
       repairNames(directory, names, operations)
       removeOtherNames(directory, names, operations)
       this.#sweep(directory, [number, current])
@@ -163,23 +177,16 @@ export class DirectoryPublisher {
   }
 
   /**
-   * Takes the files called `names` away from every generation and from sight: after a set without
-   * them was published, so that the one before gives them to nobody, and also when no set can be
-   * published, since it needs no space.
+   * Takes files away from every generation and from sight: after a set without them was published,
+   * so that the one before gives them to nobody, and also when no set can be published, since it
+   * needs no space. Returns whether there were any; `before` is called before the first one goes.
    */
-  withdraw(names: readonly string[]): void {
-    this.#guard(() => {
+  withdraw(isGone: (name: string) => boolean, before: () => void = () => undefined): boolean {
+    return this.#guard(() => {
       const { operations } = this.#options
       using directory = openTarget(this.#options, { operations })
-      if (directory === undefined) return
-      const published = publishedNumber(directory, operations)
-      for (const number of generationNumbers(directory.list())) {
-        using generation = openOwn(directory, number)
-        if (generation === undefined) continue
-        for (const name of names) removeName(generation, name, operations)
-        if (number === published) removeOtherNames(directory, generation.list(), operations)
-        generation.sync()
-      }
+      if (directory === undefined) return false
+      return withdrawFrom(directory, isGone, { operations, before })
     })
   }
 
@@ -193,11 +200,7 @@ export class DirectoryPublisher {
     })
   }
 
-  #write(
-    directory: AnchoredDirectory,
-    set: { readonly number: number; readonly plan: string; readonly files: readonly SetFile[] },
-    current: number | undefined,
-  ): void {
+  #write(directory: AnchoredDirectory, set: NewGeneration, current: number | undefined): void {
     const { operations } = this.#options
     try {
       writeGeneration(directory, set, operations)
@@ -211,16 +214,27 @@ export class DirectoryPublisher {
 
   #compare(
     directory: AnchoredDirectory,
-    files: readonly SetFile[],
-  ): { readonly entries: ReadonlySet<number>; readonly repaired: boolean } | undefined {
+    set: WantedSet,
+  ): (Omit<Difference, 'access'> & { readonly repaired: boolean }) | undefined {
     const { operations } = this.#options
     using published = this.#open(directory)
     if (published === undefined) return undefined
-    const { entries, access } = compareWithPublished(published, files, operations)
-    if (entries.size > 0) return { entries, repaired: false }
-    const opened = repairDirectoryMode(published.generation, files)
+    const { access, ...difference } = compareWithPublished(published, set, operations)
+    if (!difference.same) return { ...difference, repaired: false }
+    const opened = repairDirectoryMode(published.generation, set.files)
     repairAccess(published.generation, access, operations)
-    return { entries, repaired: opened || access.length > 0 }
+    return { ...difference, repaired: opened || access.length > 0 }
+  }
+
+  /** Takes a generation away that was written and could not be switched to. */
+  #discard(directory: AnchoredDirectory, number: number): void {
+    const { operations } = this.#options
+    try {
+      if (publishedNumber(directory, operations) === number) return
+      removeTree(directory, generationName(number), operations)
+    } catch {
+      // What stopped the publication is what is told; the next one sweeps the remains.
+    }
   }
 
   /** Opens the published generation, if it is one of this plan. */
@@ -228,7 +242,9 @@ export class DirectoryPublisher {
     const { operations, plan } = this.#options
     const number = publishedNumber(directory, operations)
     using opened = new DisposableStack()
-    const generation = opened.use(number === undefined ? undefined : openOwn(directory, number))
+    const generation = opened.use(
+      number === undefined ? undefined : openGeneration(directory, number),
+    )
     const manifest = generation && manifestOf(generation, operations)
     if (generation === undefined || manifest?.plan !== plan) return undefined
     const kept = opened.move()
@@ -275,14 +291,4 @@ export class DirectoryPublisher {
 interface OpenGeneration extends Disposable {
   readonly generation: AnchoredDirectory
   readonly manifest: Manifest
-}
-
-/** Opens a generation; a link or file under its name is none of ours and counts as absent. */
-function openOwn(directory: AnchoredDirectory, number: number): AnchoredDirectory | undefined {
-  try {
-    return directory.openChild(generationName(number))
-  } catch (error) {
-    if (isLatchkeyError(error, 'ERR_TARGET_UNSAFE')) return undefined
-    throw error
-  }
 }

@@ -1,4 +1,5 @@
 import { utf8 } from '../../base/bytes.ts'
+import { isLatchkeyError } from '../../base/errors.ts'
 import type { SecretBytes } from '../../base/secret.ts'
 import type { AnchoredDirectory } from './anchored-directory.ts'
 import type { FileOperations } from './file-operations.ts'
@@ -46,15 +47,38 @@ export function publishedNumber(
   return generationNumbers([target])[0]
 }
 
+/** Opens a generation; a link or file under its name is none of ours and counts as absent. */
+export function openGeneration(
+  directory: AnchoredDirectory,
+  number: number,
+): AnchoredDirectory | undefined {
+  try {
+    return directory.openChild(generationName(number))
+  } catch (error) {
+    if (isLatchkeyError(error, 'ERR_TARGET_UNSAFE')) return undefined
+    throw error
+  }
+}
+
 /** Permission bits of a directory that holds `files`: closed to others, open to a group that may read. */
 export function directoryMode(files: readonly Access[]): number {
   return files.some(({ mode }) => (mode & 0o040) !== 0) ? 0o750 : 0o700
 }
 
-/** Writes generation `number`, complete and synced, and visible to nobody yet. */
+/** A generation that is to be. */
+export interface NewGeneration {
+  readonly number: number
+  /** Digest of the plan. */
+  readonly plan: string
+  readonly files: readonly SetFile[]
+  /** The entries that are part of it without any file. */
+  readonly empty: readonly number[]
+}
+
+/** Writes a generation, complete and synced, and visible to nobody yet. */
 export function writeGeneration(
   directory: AnchoredDirectory,
-  set: { readonly number: number; readonly plan: string; readonly files: readonly SetFile[] },
+  set: NewGeneration,
   operations: FileOperations,
 ): void {
   const name = generationName(set.number)

@@ -8,6 +8,8 @@ export interface Manifest {
   /** Digest of the plan it was made for. */
   readonly plan: string
   readonly files: readonly ManifestFile[]
+  /** Indices of the entries that are published without any file: secrets without keys. */
+  readonly empty: readonly number[]
 }
 
 /** One file of a generation. */
@@ -23,7 +25,10 @@ export interface ManifestFile {
   readonly group: number | undefined
 }
 
-/** The manifest as bytes: `{"format":1,"plan":…,"files":[["name",entry,size,mode,group or -1],…]}`. */
+/**
+ * The manifest as bytes:
+ * `{"format":1,"plan":…,"files":[["name",entry,size,mode,group or -1],…],"empty":[entry,…]}`.
+ */
 export function printManifest(manifest: Manifest): Uint8Array {
   const files = manifest.files.map(({ name, entry, size, mode, group }) => [
     name,
@@ -32,17 +37,20 @@ export function printManifest(manifest: Manifest): Uint8Array {
     mode,
     group ?? -1,
   ])
-  return utf8(`${JSON.stringify({ format: 1, plan: manifest.plan, files })}\n`)
+  const { plan, empty } = manifest
+  return utf8(`${JSON.stringify({ format: 1, plan, files, empty })}\n`)
 }
 
 /** Inverse of {@link printManifest}; `undefined` for anything that it would not print. */
 export function readManifest(bytes: Uint8Array): Manifest | undefined {
   const document = parseJson(fromUtf8(bytes) ?? '')
   if (!isRecord(document) || document['format'] !== 1) return undefined
-  const { plan, files } = document
-  if (typeof plan !== 'string' || !Array.isArray(files)) return undefined
+  // Release 0.1.0 wrote no empty entries down.
+  const { plan, files, empty = [] } = document
+  if (typeof plan !== 'string' || !Array.isArray(files) || !Array.isArray(empty)) return undefined
   const read = files.map(readFile)
-  return read.every((file) => file !== undefined) ? { plan, files: read } : undefined
+  if (!read.every((file) => file !== undefined) || !empty.every(isCount)) return undefined
+  return { plan, files: read, empty }
 }
 
 function readFile(file: unknown): ManifestFile | undefined {

@@ -84,11 +84,11 @@ test('stopped before any system call of a withdrawal, a repetition completes it'
     publisherAt(root).publish(filesOf({ a: '2', b: '2' }))
     const operations: FileOperations & { count: () => number } = killedAt(at)
     try {
-      publisherAt(root, { operations }).withdraw(['a'])
+      publisherAt(root, { operations }).withdraw((name) => name === 'a')
     } catch {
       // As above.
     }
-    publisherAt(root).withdraw(['a'])
+    publisherAt(root).withdraw((name) => name === 'a')
     t.deepEqual(seen(join(root, 'etc/app/db')), { b: '2' })
     t.deepEqual(seen(join(root, 'etc/app/db/..gen-1')), { b: '1' })
     if (operations.count() < at) return

@@ -117,7 +117,7 @@ test('withdrawn files are gone from every generation and from sight', (t) => {
   const publisher = publisherAt(root)
   publisher.publish(filesOf({ a: 'old', b: 'old' }))
   publisher.publish(filesOf({ a: 'new', b: 'new' }))
-  publisher.withdraw(['a'])
+  publisher.withdraw((name) => name === 'a')
   t.deepEqual(seen(directory), { b: 'new' })
   t.deepEqual(seen(join(directory, '..gen-1')), { b: 'old' })
   t.deepEqual(seen(join(directory, '..gen-2')), { b: 'new' })
@@ -130,6 +130,7 @@ test('a later process adopts what an earlier one published', (t) => {
   const later = publisherAt(root)
   t.deepEqual(later.adopt().manifest, {
     plan: 'plan-1',
+    empty: [],
     files: [
       { name: 'a', entry: 0, size: 1, mode: 0o400, group: undefined },
       { name: 'b', entry: 3, size: 2, mode: 0o400, group: undefined },

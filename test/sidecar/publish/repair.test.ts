@@ -167,19 +167,26 @@ test('a set is announced when all is written and nothing is visible', (t) => {
   publisher.publish([...filesOf({ a: '1' }), ...filesOf({ b: '1' }, { entry: 1 })])
   const announced: unknown[] = []
   const next = [...filesOf({ a: '1' }), ...filesOf({ b: '2' }, { entry: 1 })]
-  publisher.publish(next, (changed) => {
-    announced.push([...changed], seen(directory), seen(join(directory, '..gen-2')))
+  publisher.publish(next, {
+    beforeSwitch: (changed) => {
+      announced.push([...changed], seen(directory), seen(join(directory, '..gen-2')))
+    },
   })
   t.deepEqual(announced, [[1], { a: '1', b: '1' }, { a: '1', b: '2' }])
-  publisher.publish(next, () => {
-    t.fail('nothing changes')
+  publisher.publish(next, {
+    beforeSwitch: () => {
+      t.fail('nothing changes')
+    },
   })
   t.throws(
     () =>
-      publisher.publish(filesOf({ a: '3' }), () => {
-        throw new Error('not now')
+      publisher.publish(filesOf({ a: '3' }), {
+        beforeSwitch: () => {
+          throw new Error('not now')
+        },
       }),
     { message: 'not now' },
   )
   t.deepEqual(seen(directory), { a: '1', b: '2' })
+  t.deepEqual(generationsIn(directory), ['..gen-1', '..gen-2'])
 })
