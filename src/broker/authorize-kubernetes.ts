@@ -18,7 +18,7 @@ const watched: readonly {
   { path: `${rbac}/clusterrolebindings`, scope: everywhere },
   {
     path: '/api/v1/serviceaccounts',
-    scope: ({ namespace, name }) => ({ namespace, account: name }),
+    scope: ({ namespace, name }) => ({ namespace, account: name, seen: true }),
   },
 ]
 
@@ -41,6 +41,10 @@ export function kubernetesAuthorizer(
   const tell = (scope: PermissionScope): void => {
     for (const listener of [...listeners]) listener(scope)
   }
+  let troubledAtMs = -Infinity
+  const trouble = (): void => {
+    troubledAtMs = deps.clock.monotonicMs()
+  }
   const watches: readonly ResourceWatch[] = watched.map(({ path, scope }) =>
     watchResource<ObjectMeta>(
       {
@@ -50,31 +54,29 @@ export function kubernetesAuthorizer(
         project: metaOf,
         // Where a watch begins anew, anything may have changed before.
         replaced: () => {
-          tell({ namespace: undefined, account: undefined })
+          tell({ ...everywhere(), seen: false })
         },
         changed: (_event, meta) => {
           tell(scope(meta))
         },
-        problem: deps.onProblem,
+        problem: (error) => {
+          trouble()
+          deps.onProblem(error)
+        },
       },
       { ...deps, client },
     ),
   )
   return {
-    mayMount: (account, secret, signal) =>
-      asking(() =>
-        reviewAccess(
-          client,
-          {
-            user: account.user,
-            verb: 'mount',
-            resource: 'secrets',
-            namespace: account.namespace,
-            name: secret,
-          },
-          signal,
-        ),
-      ),
+    mayMount: async ({ user, namespace }, secret, signal) => {
+      const question = { user, verb: 'mount', resource: 'secrets', namespace, name: secret }
+      try {
+        return await asking(() => reviewAccess(client, question, signal))
+      } catch (error) {
+        if (!signal.aborted) trouble()
+        throw error
+      }
+    },
     mayListPods: ({ user }, namespace, signal) =>
       asking(() =>
         reviewAccess(client, { user, verb: 'list', resource: 'pods', namespace, name: '' }, signal),
@@ -84,13 +86,14 @@ export function kubernetesAuthorizer(
       signal.addEventListener('abort', () => listeners.delete(listener), { once: true })
     },
     staleMs: () => Math.max(...watches.map((watch) => watch.staleMs())),
+    troubledMsAgo: () => deps.clock.monotonicMs() - troubledAtMs,
   }
 }
 
 function inNamespace({ namespace }: ObjectMeta): PermissionScope {
-  return { namespace, account: undefined }
+  return { namespace, account: undefined, seen: true }
 }
 
 function everywhere(): PermissionScope {
-  return { namespace: undefined, account: undefined }
+  return { namespace: undefined, account: undefined, seen: true }
 }

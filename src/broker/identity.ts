@@ -64,6 +64,8 @@ export interface PermissionScope {
   readonly namespace: string | undefined
   /** The service account's name; `undefined` means all of the namespace. */
   readonly account: string | undefined
+  /** Whether a change was seen; `false` where changes may have been missed. */
+  readonly seen: boolean
 }
 
 /** PORT. Tells what an account may do. Answers of the moment: whoever asks does the caching. */
@@ -80,6 +82,11 @@ export interface Authorizer {
   onChange(listener: (scope: PermissionScope) => void, signal: AbortSignal): void
   /** Milliseconds since changes were last known to be seen; 0 while they are. */
   staleMs(): number
+  /**
+   * Milliseconds since it last failed to answer, or broke off telling of changes; `Infinity` when it
+   * never has.
+   */
+  troubledMsAgo(): number
 }
 
 /** A pod being followed; disposing of it ends that. */

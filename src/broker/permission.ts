@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import { Doorbell } from '../base/doorbell.ts'
 import { backoffMs } from '../base/retry.ts'
-import type { Account } from './identity.ts'
+import type { Account, Authorizer } from './identity.ts'
 
 /** What is known of whether an account may mount a secret. */
 export type PermissionView =
@@ -22,6 +22,7 @@ export interface PermissionDeps {
   readonly random: () => number
   /** Milliseconds since changes of permissions were last known to be seen. */
   readonly watchStaleMs: () => number
+  readonly troubledMsAgo: Authorizer['troubledMsAgo']
   readonly signal: AbortSignal
   /** The view has changed, or a question was answered. */
   readonly onAnswer: () => void
@@ -41,6 +42,15 @@ const withdrawMs = 1_500
 const withdrawLatestMs = 1_800
 /** How long after an event the authorizer is given to hear of it. */
 const authorizerLagMs = 350
+/** A no this long after an event, or less, may come of it: the last question after it, and its answer. */
+const causeMs = 6_500
+/**
+ * A no that no event explains has to hold this long. An API server that has just begun says no to
+ * everything until it has read all bindings, and a watch that begins anew does not tell what it missed.
+ */
+const unexplainedMs = 15_000
+/** How often to ask again while a no has to hold. */
+const lookAgainMs = 2_000
 /** How often to ask without any event, give or take a fifth. */
 const periodMs = 30_000
 /** An answer older than this is trusted no more. */
@@ -67,7 +77,9 @@ export class Permission {
   #askedAtMs = -Infinity
   #askingSinceMs = -Infinity
   #failures = 0
+  /** Changes that were seen, and when one was last seen or may have been missed. */
   #events: number[] = []
+  #disturbedAtMs = -Infinity
   #due: number[]
 
   constructor(account: Account, deps: PermissionDeps) {
@@ -122,15 +134,16 @@ export class Permission {
       this.#firstDeniedAtMs === undefined &&
       this.#failures === 0 &&
       now - this.#confirmedAtMs <= 2 * periodMs &&
-      now - (this.#events.at(-1) ?? -Infinity) > quietMs &&
+      now - this.#disturbedAtMs > quietMs &&
       this.#deps.watchStaleMs() === 0
     )
   }
 
-  /** Permissions that may concern this one have changed. */
-  disturb(): void {
+  /** Permissions that may concern this one have changed; `seen` as {@link PermissionScope} has it. */
+  disturb(seen: boolean): void {
     const now = this.#deps.clock.monotonicMs()
-    this.#events = [...this.#events.slice(-31), now]
+    this.#disturbedAtMs = now
+    if (seen) this.#events = [...this.#events.slice(-31), now]
     for (const after of askAfterEventMs) this.#askAt(now + after)
   }
 
@@ -198,9 +211,12 @@ export class Permission {
     }
     this.#firstDeniedAtMs ??= now
     const apart = this.#firstDeniedAtMs + denialApartMs
-    const from = this.#decision === undefined ? apart : this.#withdrawAtMs(this.#firstDeniedAtMs)
+    const from =
+      this.#decision === undefined
+        ? this.#denyAtMs(apart)
+        : this.#withdrawAtMs(this.#firstDeniedAtMs)
     if (askedAtMs < apart || now < from) {
-      this.#askAt(Math.max(apart, from))
+      this.#askAt(Math.max(apart, Math.min(from, now + lookAgainMs)))
       return
     }
     const revoked = this.#decision === 'allowed'
@@ -210,8 +226,18 @@ export class Permission {
     this.#deps.onDecision(revoked ? 'revoked' : 'denied')
   }
 
+  /** When what was never allowed is denied: soon, unless the one who says so is in trouble. */
+  #denyAtMs(apartMs: number): number {
+    const troubled = this.#deps.troubledMsAgo() < unexplainedMs
+    return troubled ? apartMs - denialApartMs + unexplainedMs : apartMs
+  }
+
   #withdrawAtMs(firstDeniedAtMs: number): number {
-    const cause = this.#events.findLast((at) => at <= firstDeniedAtMs) ?? firstDeniedAtMs
+    // An answer may be ahead of the event.
+    const cause =
+      this.#events.findLast((at) => at <= firstDeniedAtMs && at > firstDeniedAtMs - causeMs) ??
+      (this.#events.some((at) => at > firstDeniedAtMs) ? firstDeniedAtMs : undefined)
+    if (cause === undefined) return firstDeniedAtMs + unexplainedMs
     const latest = this.#events.at(-1) ?? cause
     return Math.min(
       Math.max(cause + withdrawMs, latest + authorizerLagMs),

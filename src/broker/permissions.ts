@@ -124,6 +124,7 @@ export class Permissions {
       random,
       signal,
       watchStaleMs: () => authorizer.staleMs(),
+      troubledMsAgo: () => authorizer.troubledMsAgo(),
       onAnswer: () => {
         for (const listener of [...listeners]) listener()
       },
@@ -134,12 +135,12 @@ export class Permissions {
     return { permission, account, stop, listeners }
   }
 
-  #disturb({ namespace, account }: PermissionScope): void {
+  #disturb({ namespace, account, seen }: PermissionScope): void {
     for (const entry of this.#entries.values()) {
       const its = entry.account
       if (namespace !== undefined && namespace !== its.namespace) continue
       if (account !== undefined && account !== its.name) continue
-      entry.permission.disturb()
+      entry.permission.disturb(seen)
     }
   }
 }

@@ -21,6 +21,7 @@ export interface StaticCluster {
 
 /** Tokens of a static file have no end. */
 const never = 8_640_000_000_000_000
+const everywhere: PermissionScope = { namespace: undefined, account: undefined, seen: true }
 
 /** A cluster that is a file: for one machine, over loopback, without Kubernetes. */
 export function createStaticCluster(initial: StaticFile): StaticCluster {
@@ -61,6 +62,7 @@ export function createStaticCluster(initial: StaticFile): StaticCluster {
       signal.addEventListener('abort', () => changes.delete(listener), { once: true })
     },
     staleMs: () => 0,
+    troubledMsAgo: () => Infinity,
   }
   const pods: PodDirectory = {
     read: async ({ uid }) => {
@@ -90,7 +92,7 @@ export function createStaticCluster(initial: StaticFile): StaticCluster {
     pods,
     replace: (next) => {
       file = next
-      for (const listener of [...changes]) listener({ namespace: undefined, account: undefined })
+      for (const listener of [...changes]) listener(everywhere)
       for (const follower of [...followers]) follower()
     },
   }

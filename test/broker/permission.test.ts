@@ -19,6 +19,7 @@ interface Subject {
   readonly asked: number[]
   answer: boolean | 'none'
   watchStaleMs: number
+  troubledMsAgo: number
 }
 
 function open(t: ExecutionContext, answer: boolean | 'none'): Subject {
@@ -30,7 +31,11 @@ function open(t: ExecutionContext, answer: boolean | 'none'): Subject {
   })
   const decisions: (readonly [string, number])[] = []
   const asked: number[] = []
-  const subject: Omit<Subject, 'permission'> = { clock, decisions, asked, answer, watchStaleMs: 0 }
+  const subject: Omit<Subject, 'permission'> = {
+    ...{ clock, decisions, asked, answer },
+    watchStaleMs: 0,
+    troubledMsAgo: Infinity,
+  }
   const permission = new Permission(account, {
     ask: async () => {
       asked.push(clock.monotonicMs() - start)
@@ -40,6 +45,7 @@ function open(t: ExecutionContext, answer: boolean | 'none'): Subject {
     clock,
     random: () => 0.5,
     watchStaleMs: () => subject.watchStaleMs,
+    troubledMsAgo: () => subject.troubledMsAgo,
     signal: stop.signal,
     onAnswer: () => undefined,
     onDecision: (decision) => decisions.push([decision, clock.monotonicMs() - start]),
@@ -78,7 +84,7 @@ test('a permission that goes is withdrawn after two seconds at most, whatever th
   for (const lagMs of [0, 50, 240, 600, 900]) {
     const subject = open(t, true)
     await subject.clock.advance(10_000)
-    subject.permission.disturb()
+    subject.permission.disturb(true)
     await subject.clock.advance(lagMs)
     subject.answer = false
     await subject.clock.advance(5_000)
@@ -95,9 +101,9 @@ test('a binding that is deleted and made again within a second and a half takes 
     const subject = open(t, true)
     await subject.clock.advance(10_000)
     subject.answer = false
-    subject.permission.disturb()
+    subject.permission.disturb(true)
     await subject.clock.advance(goneMs)
-    subject.permission.disturb()
+    subject.permission.disturb(true)
     // The authorizer hears of it 200 ms later.
     await subject.clock.advance(200)
     subject.answer = true
@@ -111,10 +117,10 @@ test('events that go on and on do not put a withdrawal off', async (t) => {
   const subject = open(t, true)
   await subject.clock.advance(10_000)
   subject.answer = false
-  subject.permission.disturb()
+  subject.permission.disturb(true)
   for (let i = 0; i < 50; i += 1) {
     await subject.clock.advance(100)
-    subject.permission.disturb()
+    subject.permission.disturb(true)
   }
   const [, at] = subject.decisions[1] ?? ['', 0]
   t.true(at - 10_000 <= 1_950, `${at}`)
@@ -125,7 +131,7 @@ test('while a no is pending what is allowed is not trusted, and newcomers have t
   await subject.clock.advance(10_000)
   t.true(subject.permission.demand(account, subject.clock.monotonicMs()))
   subject.answer = false
-  subject.permission.disturb()
+  subject.permission.disturb(true)
   await subject.clock.advance(10)
   t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: false })
   t.true(subject.permission.staleMs() > 0)
@@ -136,7 +142,7 @@ test('after an event questions are asked at 0, 0.25, 1 and 5 seconds, and nothin
   const subject = open(t, true)
   await subject.clock.advance(10_000)
   subject.asked.length = 0
-  subject.permission.disturb()
+  subject.permission.disturb(true)
   await subject.clock.advance(5_400)
   t.deepEqual(
     subject.asked.map((at) => at - 10_000),
@@ -166,7 +172,7 @@ test('a thousand events in a second are no thousand questions', async (t) => {
   subject.asked.length = 0
   for (let i = 0; i < 1_000; i += 1) {
     await subject.clock.advance(1)
-    subject.permission.disturb()
+    subject.permission.disturb(true)
   }
   await subject.clock.advance(10_000)
   t.true(subject.asked.length <= 100, `${subject.asked.length}`)
@@ -179,7 +185,7 @@ test('no answer is no decision: what was decided stays, and is asked again soon'
     await subject.clock.advance(10_000)
     const view = subject.permission.view
     subject.answer = 'none'
-    subject.permission.disturb()
+    subject.permission.disturb(true)
     await subject.clock.advance(60_000)
     t.is(subject.permission.view.decision, view.decision)
     t.true(subject.permission.staleMs() >= 59_000)
@@ -221,11 +227,62 @@ test('changes that cause no event are seen within a minute', async (t) => {
   t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: true })
 })
 
+test('a no that no event explains takes nothing away until it has held for fifteen seconds', async (t) => {
+  for (const missed of [false, true]) {
+    const subject = open(t, true)
+    await subject.clock.advance(1_000)
+    // An event long before is no explanation either.
+    subject.permission.disturb(true)
+    await subject.clock.advance(9_000)
+    subject.answer = false
+    if (missed) subject.permission.disturb(false)
+    else await subject.clock.advance(30_000)
+    await subject.clock.advance(6_000)
+    t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: false })
+    subject.answer = true
+    await subject.clock.advance(2_000)
+    t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: true })
+    t.deepEqual(subject.decisions, [['allowed', 0]])
+    subject.answer = false
+    const before = subject.clock.monotonicMs()
+    if (missed) subject.permission.disturb(false)
+    else await subject.clock.advance(36_000)
+    await subject.clock.advance(15_100)
+    t.is(subject.decisions.at(-1)?.[0], 'revoked')
+    t.true(subject.clock.monotonicMs() - before < 60_000)
+  }
+})
+
+test('a no that is ahead of its event is explained by it', async (t) => {
+  const subject = open(t, true)
+  await subject.clock.advance(10_000)
+  subject.answer = false
+  await subject.clock.advance(20_000)
+  t.is(subject.asked.at(-1), 30_000)
+  await subject.clock.advance(300)
+  subject.permission.disturb(true)
+  await subject.clock.advance(1_700)
+  t.deepEqual(subject.decisions.at(-1)?.[0], 'revoked')
+})
+
+test('while the authorizer is in trouble, not even a newcomer is denied soon', async (t) => {
+  const subject = open(t, false)
+  subject.troubledMsAgo = 3_000
+  await subject.clock.advance(10_000)
+  t.deepEqual(subject.permission.view, { decision: 'unknown' })
+  subject.answer = true
+  await subject.clock.advance(2_000)
+  t.deepEqual(
+    subject.decisions.map(([decision]) => decision),
+    ['allowed'],
+  )
+})
+
 test('a grant takes effect with the event that tells of it', async (t) => {
   const subject = open(t, false)
   await subject.clock.advance(10_000)
   subject.answer = true
-  subject.permission.disturb()
+  subject.permission.disturb(true)
   await subject.clock.advance(10)
   t.deepEqual(subject.decisions.at(-1), ['allowed', 10_000])
 })
@@ -246,7 +303,7 @@ test('whatever happens: no denial after fewer than two noes half a second apart,
         await subject.clock.advance(waitMs)
         for (const at of subject.asked.slice(before)) answers.push([at, subject.answer])
         subject.answer = answer
-        if (event) subject.permission.disturb()
+        if (event) subject.permission.disturb(true)
       }
       for (const [decision, at] of subject.decisions) {
         const past = answers.filter(([asked, a]) => asked <= at && a !== 'none')
