@@ -4,7 +4,8 @@ import type { Catalog, HeldSecret } from './catalog.ts'
 import type { Account } from './identity.ts'
 import type { RequestedSecret } from './messages.ts'
 import { accountKey, type HeldPermission, type Permissions } from './permissions.ts'
-import { decideItems, prepareSet, sameItem, type PreparedSet } from './secret-set.ts'
+import { NewValues } from './new-values.ts'
+import { decideItems, prepareSet, sameItem, undecided, type PreparedSet } from './secret-set.ts'
 
 /** A member of a cohort: one stream. */
 export interface Member {
@@ -46,6 +47,7 @@ export class Cohort {
   readonly #members = new Set<Member>()
   readonly #permissions: readonly HeldPermission[]
   readonly #secrets: readonly HeldSecret[]
+  readonly #newValues: NewValues
   #current: PreparedSet | undefined
   #sequence = 0
   #scheduled = false
@@ -58,6 +60,7 @@ export class Cohort {
     const changed = (): void => {
       this.#schedule()
     }
+    this.#newValues = new NewValues(references.length)
     this.#permissions = references.map(({ secret }) =>
       deps.permissions.hold(account, secret, changed),
     )
@@ -121,8 +124,8 @@ export class Cohort {
   }
 
   #decide(): void {
-    const { versioner } = this.#deps
-    const items = decideItems(
+    const { versioner, clock } = this.#deps
+    const decided = decideItems(
       this.references.map((requested, index) => ({
         requested,
         permission: this.#permissions[index]?.view ?? { decision: 'unknown' },
@@ -132,7 +135,19 @@ export class Cohort {
       { namespace: this.account.namespace, versioner },
     )
     const former = this.#current
-    const same = items.every((item, index) => sameItem(former?.items[index], item))
+    const now = clock.monotonicMs()
+    const waits = decided.map((item, index) =>
+      this.#newValues.wait(index, item, {
+        now,
+        covers: (atMs) => this.#permissions[index]?.covers(atMs) ?? false,
+      }),
+    )
+    const items = decided.map((item, index) =>
+      waits[index] === true ? undecided(item, 'authorization') : item,
+    )
+    const same =
+      former !== undefined &&
+      items.every((item, index) => waits[index] === true || sameItem(former.items[index], item))
     if (!same) {
       this.#sequence += sequenceStep
       this.#current = prepareSet(items, { sequence: this.#sequence, versioner })

@@ -31,7 +31,8 @@ export interface PermissionDeps {
 }
 
 /** After an event, when to ask: an API server's authorizer lags behind its own watches. */
-const askAfterEventMs = [0, 250, 1_000, 5_000] as const
+const settleMs = 250
+const askAfterEventMs = [0, settleMs, 1_000, 5_000] as const
 /** No event for this long, and an answer may be used for newcomers. */
 const quietMs = 5_500
 /** Two answers this far apart make a denial. */
@@ -119,11 +120,25 @@ export class Permission {
    */
   demand(account: Account, sinceMs: number): boolean {
     this.#account = account
+    return this.#demand(sinceMs)
+  }
+
+  #demand(sinceMs: number): boolean {
     if (this.#askedAtMs >= sinceMs || this.#usable()) return true
     // After a failure the next attempt is planned already.
     if (this.#askingSinceMs < sinceMs && this.#failures === 0)
       this.#askAt(this.#deps.clock.monotonicMs())
     return false
+  }
+
+  /**
+   * Whether a value that came at `atMs` may be handed to those who have others: the answer is of
+   * later, or all is quiet, and it takes account of every change that was seen before, however far
+   * the authorizer lags. If not, another answer will tell, which is asked for now if need be.
+   */
+  covers(atMs: number): boolean {
+    const event = this.#events.findLast((at) => at <= atMs) ?? -Infinity
+    return this.#demand(atMs) && this.#askedAtMs >= event + settleMs
   }
 
   /** Whether an answer given to somebody else earlier may be used: all is quiet, and watched. */

@@ -11,6 +11,8 @@ export interface HeldPermission extends Disposable {
   staleMs(): number
   /** As {@link Permission.demand}. */
   demand(account: Account, sinceMs: number): boolean
+  /** As {@link Permission.covers}. */
+  covers(atMs: number): boolean
 }
 
 /** What {@link Permissions} needs from outside. */
@@ -91,6 +93,7 @@ export class Permissions {
       },
       staleMs: () => permission.staleMs(),
       demand: (newcomer, sinceMs) => permission.demand(newcomer, sinceMs),
+      covers: (atMs) => permission.covers(atMs),
       [Symbol.dispose]: () => {
         entry.listeners.delete(call)
         if (entry.listeners.size > 0 || this.#entries.get(key) !== entry) return

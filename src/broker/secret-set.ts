@@ -71,6 +71,14 @@ export function decideItems(
   })
 }
 
+/** Of a reference nothing is said: the client keeps what it has. */
+export function undecided(
+  { secret }: Pick<SetItem, 'secret'>,
+  reason: UnavailableReason,
+): EncodableItem {
+  return { secret, status: 'unavailable', version: '', entries: [], reason }
+}
+
 /** Encodes a set: the one moment at which values are copied. */
 export function prepareSet(
   items: readonly EncodableItem[],

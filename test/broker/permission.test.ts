@@ -153,6 +153,30 @@ test('after an event questions are asked at 0, 0.25, 1 and 5 seconds, and nothin
   t.true(subject.permission.demand(account, subject.clock.monotonicMs()))
 })
 
+test('a value is covered at once while all is quiet, and otherwise by an answer that knows of all before it', async (t) => {
+  const subject = open(t, true)
+  const now = (): number => subject.clock.monotonicMs()
+  await subject.clock.advance(10_000)
+  t.true(subject.permission.covers(now()))
+  subject.permission.disturb(true)
+  await subject.clock.advance(10)
+  const cameAtMs = now()
+  t.false(subject.permission.covers(cameAtMs))
+  // Asked after it came, but no later after the event than the authorizer may lag.
+  await subject.clock.advance(200)
+  t.false(subject.permission.covers(cameAtMs))
+  await subject.clock.advance(50)
+  t.true(subject.permission.covers(cameAtMs))
+  // Further events are not its concern.
+  subject.permission.disturb(true)
+  t.true(subject.permission.covers(cameAtMs))
+  await subject.clock.advance(20_000)
+  subject.watchStaleMs = 1
+  t.false(subject.permission.covers(now()))
+  await subject.clock.advance(50)
+  t.true(subject.permission.covers(now() - 50))
+})
+
 test('a newcomer is served by an answer to a question asked after they came', async (t) => {
   const subject = open(t, true)
   await subject.clock.advance(0)
