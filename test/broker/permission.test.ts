@@ -1,60 +1,9 @@
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import fc from 'fast-check'
-import type { Account } from '../../src/broker/identity.ts'
-import { Permission } from '../../src/broker/permission.ts'
-import { ManualClock } from '../support/manual-clock.ts'
-
-const account: Account = {
-  namespace: 'shop',
-  name: 'web',
-  user: { username: 'system:serviceaccount:shop:web', uid: 'u', groups: [], extra: {} },
-}
-
-interface Subject {
-  readonly clock: ManualClock
-  readonly permission: Permission
-  /** Decisions with the time at which they took effect, in milliseconds since the start. */
-  readonly decisions: (readonly [string, number])[]
-  /** When questions were asked. */
-  readonly asked: number[]
-  answer: boolean | 'none'
-  watchStaleMs: number
-  troubledMsAgo: number
-}
-
-function open(t: ExecutionContext, answer: boolean | 'none'): Subject {
-  const clock = new ManualClock()
-  const start = clock.monotonicMs()
-  const stop = new AbortController()
-  t.teardown(() => {
-    stop.abort()
-  })
-  const decisions: (readonly [string, number])[] = []
-  const asked: number[] = []
-  const subject: Omit<Subject, 'permission'> = {
-    ...{ clock, decisions, asked, answer },
-    watchStaleMs: 0,
-    troubledMsAgo: Infinity,
-  }
-  const permission = new Permission(account, {
-    ask: async () => {
-      asked.push(clock.monotonicMs() - start)
-      if (subject.answer === 'none') throw new Error('no answer')
-      return subject.answer
-    },
-    clock,
-    random: () => 0.5,
-    watchStaleMs: () => subject.watchStaleMs,
-    troubledMsAgo: () => subject.troubledMsAgo,
-    signal: stop.signal,
-    onAnswer: () => undefined,
-    onDecision: (decision) => decisions.push([decision, clock.monotonicMs() - start]),
-  })
-  return Object.assign(subject, { permission })
-}
+import { account, openPermission } from '../support/permission.ts'
 
 test('yes takes effect at once', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   t.deepEqual(subject.permission.view, { decision: 'unknown' })
   t.is(subject.permission.staleMs(), Infinity)
   await subject.clock.advance(0)
@@ -64,7 +13,7 @@ test('yes takes effect at once', async (t) => {
 })
 
 test('no, where nothing was decided, takes two answers half a second apart', async (t) => {
-  const subject = open(t, false)
+  const subject = openPermission(t, false)
   await subject.clock.advance(499)
   t.deepEqual(subject.permission.view, { decision: 'unknown' })
   await subject.clock.advance(1)
@@ -73,7 +22,7 @@ test('no, where nothing was decided, takes two answers half a second apart', asy
 })
 
 test('one no between yeses changes nothing', async (t) => {
-  const subject = open(t, false)
+  const subject = openPermission(t, false)
   await subject.clock.advance(100)
   subject.answer = true
   await subject.clock.advance(10_000)
@@ -82,7 +31,7 @@ test('one no between yeses changes nothing', async (t) => {
 
 test('a permission that goes is withdrawn after two seconds at most, whatever the authorizer’s lag', async (t) => {
   for (const lagMs of [0, 50, 240, 600, 900]) {
-    const subject = open(t, true)
+    const subject = openPermission(t, true)
     await subject.clock.advance(10_000)
     subject.permission.disturb(true)
     await subject.clock.advance(lagMs)
@@ -98,7 +47,7 @@ test('a permission that goes is withdrawn after two seconds at most, whatever th
 
 test('a binding that is deleted and made again within a second and a half takes nothing away', async (t) => {
   for (const goneMs of [10, 300, 700, 1_200, 1_450]) {
-    const subject = open(t, true)
+    const subject = openPermission(t, true)
     await subject.clock.advance(10_000)
     subject.answer = false
     subject.permission.disturb(true)
@@ -114,7 +63,7 @@ test('a binding that is deleted and made again within a second and a half takes 
 })
 
 test('events that go on and on do not put a withdrawal off', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   await subject.clock.advance(10_000)
   subject.answer = false
   subject.permission.disturb(true)
@@ -127,7 +76,7 @@ test('events that go on and on do not put a withdrawal off', async (t) => {
 })
 
 test('while a no is pending what is allowed is not trusted, and newcomers have to wait', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   await subject.clock.advance(10_000)
   t.true(subject.permission.demand(account, subject.clock.monotonicMs()))
   subject.answer = false
@@ -139,7 +88,7 @@ test('while a no is pending what is allowed is not trusted, and newcomers have t
 })
 
 test('after an event questions are asked at 0, 0.25, 1 and 5 seconds, and nothing is used again before', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   await subject.clock.advance(10_000)
   subject.asked.length = 0
   subject.permission.disturb(true)
@@ -153,32 +102,8 @@ test('after an event questions are asked at 0, 0.25, 1 and 5 seconds, and nothin
   t.true(subject.permission.demand(account, subject.clock.monotonicMs()))
 })
 
-test('a value is covered at once while all is quiet, and otherwise by an answer that knows of all before it', async (t) => {
-  const subject = open(t, true)
-  const now = (): number => subject.clock.monotonicMs()
-  await subject.clock.advance(10_000)
-  t.true(subject.permission.covers(now()))
-  subject.permission.disturb(true)
-  await subject.clock.advance(10)
-  const cameAtMs = now()
-  t.false(subject.permission.covers(cameAtMs))
-  // Asked after it came, but no later after the event than the authorizer may lag.
-  await subject.clock.advance(200)
-  t.false(subject.permission.covers(cameAtMs))
-  await subject.clock.advance(50)
-  t.true(subject.permission.covers(cameAtMs))
-  // Further events are not its concern.
-  subject.permission.disturb(true)
-  t.true(subject.permission.covers(cameAtMs))
-  await subject.clock.advance(20_000)
-  subject.watchStaleMs = 1
-  t.false(subject.permission.covers(now()))
-  await subject.clock.advance(50)
-  t.true(subject.permission.covers(now() - 50))
-})
-
 test('a newcomer is served by an answer to a question asked after they came', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   await subject.clock.advance(0)
   subject.watchStaleMs = 5
   const since = subject.clock.monotonicMs() + 1
@@ -191,7 +116,7 @@ test('a newcomer is served by an answer to a question asked after they came', as
 })
 
 test('a thousand events in a second are no thousand questions', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   await subject.clock.advance(10_000)
   subject.asked.length = 0
   for (let i = 0; i < 1_000; i += 1) {
@@ -205,7 +130,7 @@ test('a thousand events in a second are no thousand questions', async (t) => {
 
 test('no answer is no decision: what was decided stays, and is asked again soon', async (t) => {
   for (const before of [true, false]) {
-    const subject = open(t, before)
+    const subject = openPermission(t, before)
     await subject.clock.advance(10_000)
     const view = subject.permission.view
     subject.answer = 'none'
@@ -220,7 +145,7 @@ test('no answer is no decision: what was decided stays, and is asked again soon'
 })
 
 test('without answers for long, nothing new is trusted', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   await subject.clock.advance(0)
   subject.answer = 'none'
   await subject.clock.advance(95_000)
@@ -231,7 +156,7 @@ test('without answers for long, nothing new is trusted', async (t) => {
 })
 
 test('while nothing can be asked at first, nothing is known', async (t) => {
-  const subject = open(t, 'none')
+  const subject = openPermission(t, 'none')
   await subject.clock.advance(30_000)
   t.deepEqual(subject.permission.view, { decision: 'unknown' })
   subject.answer = false
@@ -240,7 +165,7 @@ test('while nothing can be asked at first, nothing is known', async (t) => {
 })
 
 test('changes that cause no event are seen within a minute', async (t) => {
-  const subject = open(t, true)
+  const subject = openPermission(t, true)
   await subject.clock.advance(1_000)
   subject.watchStaleMs = 1_000
   subject.answer = false
@@ -251,59 +176,8 @@ test('changes that cause no event are seen within a minute', async (t) => {
   t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: true })
 })
 
-test('a no that no event explains takes nothing away until it has held for fifteen seconds', async (t) => {
-  for (const missed of [false, true]) {
-    const subject = open(t, true)
-    await subject.clock.advance(1_000)
-    // An event long before is no explanation either.
-    subject.permission.disturb(true)
-    await subject.clock.advance(9_000)
-    subject.answer = false
-    if (missed) subject.permission.disturb(false)
-    else await subject.clock.advance(30_000)
-    await subject.clock.advance(6_000)
-    t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: false })
-    subject.answer = true
-    await subject.clock.advance(2_000)
-    t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: true })
-    t.deepEqual(subject.decisions, [['allowed', 0]])
-    subject.answer = false
-    const before = subject.clock.monotonicMs()
-    if (missed) subject.permission.disturb(false)
-    else await subject.clock.advance(36_000)
-    await subject.clock.advance(15_100)
-    t.is(subject.decisions.at(-1)?.[0], 'revoked')
-    t.true(subject.clock.monotonicMs() - before < 60_000)
-  }
-})
-
-test('a no that is ahead of its event is explained by it', async (t) => {
-  const subject = open(t, true)
-  await subject.clock.advance(10_000)
-  subject.answer = false
-  await subject.clock.advance(20_000)
-  t.is(subject.asked.at(-1), 30_000)
-  await subject.clock.advance(300)
-  subject.permission.disturb(true)
-  await subject.clock.advance(1_700)
-  t.deepEqual(subject.decisions.at(-1)?.[0], 'revoked')
-})
-
-test('while the authorizer is in trouble, not even a newcomer is denied soon', async (t) => {
-  const subject = open(t, false)
-  subject.troubledMsAgo = 3_000
-  await subject.clock.advance(10_000)
-  t.deepEqual(subject.permission.view, { decision: 'unknown' })
-  subject.answer = true
-  await subject.clock.advance(2_000)
-  t.deepEqual(
-    subject.decisions.map(([decision]) => decision),
-    ['allowed'],
-  )
-})
-
 test('a grant takes effect with the event that tells of it', async (t) => {
-  const subject = open(t, false)
+  const subject = openPermission(t, false)
   await subject.clock.advance(10_000)
   subject.answer = true
   subject.permission.disturb(true)
@@ -319,7 +193,7 @@ test('whatever happens: no denial after fewer than two noes half a second apart,
   })
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
-      const subject = open(t, true)
+      const subject = openPermission(t, true)
       const answers: (readonly [number, boolean | 'none'])[] = []
       const start = subject.clock.monotonicMs()
       for (const { waitMs, answer, event } of steps) {
