@@ -7,6 +7,7 @@ import type { SidecarMetrics } from '../metrics.ts'
 import type { FileOperations } from '../publish/file-operations.ts'
 import type { StateDirectory } from '../state-directory.ts'
 import type { SidecarEvent } from './events.ts'
+import type { Tidy } from './tidying.ts'
 
 /** What happens when nothing was confirmed for longer than the operator allows. */
 export const staleActions = ['report', 'unready', 'remove'] as const
@@ -29,8 +30,8 @@ export interface AgentOptions {
   /** Digest of the plan as the webhook wrote it; empty when the sidecar was started by hand. */
   readonly planDigest: string
   readonly performHook: PerformHook
-  /** Gives memory back that earlier work left; called in pauses. */
-  readonly tidy: () => void
+  /** Gives memory back that earlier work left; called in pauses, and in the midst of much work. */
+  readonly tidy: Tidy
   readonly clock: Clock
   /** Milliseconds since the machine started, which no jump of the clock changes. */
   readonly bootMs: () => number

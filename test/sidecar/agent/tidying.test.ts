@@ -6,11 +6,12 @@ function start(t: ExecutionContext): {
   readonly clock: ManualClock
   readonly tidying: Tidying
   readonly count: () => number
+  readonly ways: readonly string[]
   readonly stop: () => Promise<void>
 } {
   const clock = new ManualClock()
-  let count = 0
-  const tidying = new Tidying(() => (count += 1), clock)
+  const ways: string[] = []
+  const tidying = new Tidying((how) => ways.push(how), clock)
   const stopping = new AbortController()
   const ended = tidying.run(stopping.signal).catch((error: unknown) => {
     if (error !== stopping.signal.reason) throw error
@@ -20,7 +21,7 @@ function start(t: ExecutionContext): {
     await ended
   }
   t.teardown(stop)
-  return { clock, tidying, count: () => count, stop }
+  return { clock, tidying, count: () => ways.length, ways, stop }
 }
 
 test('it is tidied once after work, in the first pause, and not without work', async (t) => {
@@ -43,11 +44,22 @@ test('it is tidied once after work, in the first pause, and not without work', a
 
 test('where there is no pause it is tidied all the same, now and then', async (t) => {
   const { clock, tidying, count } = start(t)
-  for (let work = 0; work < 610; work += 1) {
+  for (let work = 0; work < 61; work += 1) {
     tidying.note()
-    await clock.advance(100)
+    await clock.advance(1_000)
   }
   t.is(count(), 2)
+})
+
+test('in the midst of much work it is tidied quickly now and then, and thoroughly in the pause behind it', async (t) => {
+  const { clock, tidying, ways } = start(t)
+  for (let work = 0; work < 200; work += 1) {
+    tidying.note()
+    await clock.advance(1)
+  }
+  t.deepEqual(ways, ['quickly', 'quickly', 'quickly', 'quickly'])
+  await clock.advance(3_600_000)
+  t.deepEqual(ways.slice(4), ['thoroughly'])
 })
 
 test('told to stop, it does not tidy any more', async (t) => {
