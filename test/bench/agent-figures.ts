@@ -2,41 +2,47 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Child } from '../e2e/support/child.ts'
 import { median, printTable, quantile } from './figures.ts'
-import type { Usage } from './process-usage.ts'
+import { usageOf, type Usage } from './process-usage.ts'
 
 /** What one agent in a pod costs. */
-export interface AgentFigures {
+export interface AgentFigures extends UpdateFigures {
   readonly name: string
   /** Exec to file, each start. */
   readonly startMs: readonly number[]
-  /** Write answered to file, each update; none where the agent polls. */
-  readonly updateMs: readonly number[]
   readonly idle: Usage
-  readonly afterUpdates: Usage | undefined
+}
+
+/** What updates cost an agent. */
+export interface UpdateFigures {
+  /** Write answered to file, each update. */
+  readonly updateMs: readonly number[]
+  /** The most private memory seen at the end of an update. */
+  readonly mostAnonMb: number
+  readonly afterUpdates: Usage
   /** 15 seconds after the last update. */
-  readonly later: Usage | undefined
+  readonly later: Usage
 }
 
 /** Prints agents side by side. */
 export function reportAgents(agents: readonly AgentFigures[]): void {
-  const row = (title: string, cell: (agent: AgentFigures) => number | undefined): string[] => [
+  const row = (title: string, cell: (agent: AgentFigures) => number): string[] => [
     title,
-    ...agents.map((agent) => cell(agent)?.toFixed(1) ?? '-'),
+    ...agents.map((agent) => cell(agent).toFixed(1)),
   ]
-  const of = (times: readonly number[], q: number): number | undefined =>
-    times.length === 0 ? undefined : q === 0.5 ? median(times) : quantile(times, q)
   printTable('one agent in one pod, the same secret to the same kind of file', [
     ['', ...agents.map(({ name }) => name)],
-    row('exec to file, median ms', ({ startMs }) => of(startMs, 0.5)),
-    row('exec to file, slowest ms', ({ startMs }) => of(startMs, 1)),
-    row('write answered to file, median ms', ({ updateMs }) => of(updateMs, 0.5)),
-    row('write answered to file, p99 ms', ({ updateMs }) => of(updateMs, 0.99)),
+    row('exec to file, median ms', ({ startMs }) => median(startMs)),
+    row('exec to file, slowest ms', ({ startMs }) => quantile(startMs, 1)),
+    row('write answered to file, median ms', ({ updateMs }) => median(updateMs)),
+    row('write answered to file, p99 ms', ({ updateMs }) => quantile(updateMs, 0.99)),
     row('private memory idle, MB', ({ idle }) => idle.anonMb),
-    row('private memory after the updates, MB', ({ afterUpdates }) => afterUpdates?.anonMb),
-    row('private memory 15 s later, MB', ({ later }) => later?.anonMb),
+    row('updates', ({ updateMs }) => updateMs.length),
+    row('private memory during the updates, most, MB', ({ mostAnonMb }) => mostAnonMb),
+    row('private memory after the updates, MB', ({ afterUpdates }) => afterUpdates.anonMb),
+    row('private memory 15 s later, MB', ({ later }) => later.anonMb),
     row('RSS idle, MB', ({ idle }) => idle.rssMb),
-    row('RSS after the updates, MB', ({ afterUpdates }) => afterUpdates?.rssMb),
-    row('RSS 15 s later, MB', ({ later }) => later?.rssMb),
+    row('RSS after the updates, MB', ({ afterUpdates }) => afterUpdates.rssMb),
+    row('RSS 15 s later, MB', ({ later }) => later.rssMb),
   ])
 }
 
@@ -50,6 +56,30 @@ export async function timeStart(
   await holds(agent.file, agent.value)
   times.push(performance.now() - begin)
   return child
+}
+
+/** Changes the secret `count` times, waiting each time until `file` has the new value. */
+export async function measureUpdates(
+  agent: Child,
+  options: {
+    readonly count: number
+    readonly file: string
+    /** Resolves with the moment of the answer. */
+    readonly write: (value: string) => Promise<number>
+  },
+): Promise<UpdateFigures> {
+  const updateMs: number[] = []
+  let mostAnonMb = 0
+  for (let update = 0; update < options.count; update += 1) {
+    const value = `update-${update}`
+    const answered = await options.write(value)
+    await holds(options.file, value)
+    updateMs.push(performance.now() - answered)
+    mostAnonMb = Math.max(mostAnonMb, usageOf(agent.pid).anonMb)
+  }
+  const afterUpdates = usageOf(agent.pid)
+  await settle(15_000)
+  return { updateMs, mostAnonMb, afterUpdates, later: usageOf(agent.pid) }
 }
 
 /** By default long enough for start-up garbage to be collected by the idle-time collector. */

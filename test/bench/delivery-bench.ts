@@ -12,7 +12,7 @@ import type { Ground } from '../e2e/support/ground.ts'
 import { collection } from '../e2e/support/kubernetes.ts'
 import {
   freePort,
-  holds,
+  measureUpdates,
   reportAgents,
   settle,
   timeStart,
@@ -24,7 +24,13 @@ import { usageOf } from './process-usage.ts'
 import { measureVaultAgent } from './vault-agent-bench.ts'
 
 const secrets = collection('v1', 'secrets', 'default')
-const nodeFlags = ['--max-semi-space-size=2']
+/** As deploy/cluster/broker/deployment.yaml starts it. */
+const brokerFlags = ['--max-semi-space-size=2']
+const brokerEnvironment = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_TRIM_THRESHOLD_: '65536',
+  MALLOC_MMAP_THRESHOLD_: '16384',
+}
 /** As the webhook starts it: src/webhook/inject/sidecar.ts. */
 const sidecarFlags = ['--max-semi-space-size=1', '--v8-pool-size=0']
 const sidecarEnvironment = {
@@ -64,7 +70,7 @@ export async function benchDelivery(
   const scene = await setScene(ground, { ...options, pods: Math.max(...options.pods) })
   await fanOut(scene, options)
   const ours = await measureSidecar(ground, scene, options)
-  const vault = await measureVaultAgent(ground, { starts: options.starts })
+  const vault = await measureVaultAgent(ground, options)
   reportAgents(vault === undefined ? [ours] : [ours, vault])
 }
 
@@ -104,10 +110,11 @@ async function setScene(
     name: 'broker',
     command: process.execPath,
     args: [
-      ...[...nodeFlags, options.program('latchkey-broker'), '--listen', `127.0.0.1:${port}`],
+      ...[...brokerFlags, options.program('latchkey-broker'), '--listen', `127.0.0.1:${port}`],
       ...['--tls-cert', files.cert, '--tls-key', files.key, '--auth', `static:${permissions}`],
       ...['--source', 'kubernetes', '--kubeconfig', server.kubeconfig, '--log-level', 'warn'],
     ],
+    env: brokerEnvironment,
   })
   await listening(port)
   const write = async (value: string): Promise<number> => {
@@ -131,6 +138,8 @@ async function fanOut(
   })
   const { pid } = scene.broker
   const idle = usageOf(pid)
+  /** With the first streams and all that the broker needs once, however many there are. */
+  let base: { readonly count: number; readonly rssMb: number } | undefined
   const rows: string[][] = []
   for (const count of options.pods) {
     const opened = count - clients.count
@@ -147,13 +156,16 @@ async function fanOut(
       latencies.push(...(await received).map((at) => Math.max(0, at - answered)))
     }
     const { rssMb, cpuMs } = usageOf(pid)
+    const further = base && ((rssMb - base.rssMb) * 1000) / (count - base.count)
+    base ??= { count, rssMb }
     rows.push([
       String(count),
       quantile(latencies, 0.5).toFixed(1),
       quantile(latencies, 0.99).toFixed(1),
       quantile(latencies, 1).toFixed(1),
       perSecond.toFixed(0),
-      (((rssMb - idle.rssMb) * 1000) / count).toFixed(0),
+      rssMb.toFixed(0),
+      further?.toFixed(0) ?? '-',
       (((cpuMs - before) * 1000) / options.changes / count).toFixed(0),
     ])
   }
@@ -167,7 +179,8 @@ async function fanOut(
         'p99 ms',
         'last ms',
         'streams accepted/s',
-        'kB RSS/stream',
+        'RSS MB',
+        'kB RSS/further stream',
         'CPU µs/stream/change',
       ],
       ...rows,
@@ -212,19 +225,13 @@ async function measureSidecar(
   const child = await timeStart({ start, file, value }, [])
   await settle()
   const idle = usageOf(child.pid)
-  const updateMs: number[] = []
-  for (let update = 0; update < options.updates; update += 1) {
-    const next = `update-${update}`
-    const answered = await scene.write(next)
-    await holds(file, next)
-    updateMs.push(performance.now() - answered)
-  }
-  const afterUpdates = usageOf(child.pid)
-  await settle(15_000)
-  const later = usageOf(child.pid)
+  const updates = await measureUpdates(child, {
+    count: options.updates,
+    file,
+    write: (next) => scene.write(next),
+  })
   await child.stop()
-  const name = 'latchkey-sidecar'
-  return { name, startMs: startMs.slice(1), updateMs, idle, afterUpdates, later }
+  return { name: 'latchkey-sidecar', startMs: startMs.slice(1), idle, ...updates }
 }
 
 async function current(scene: Scene): Promise<string> {
