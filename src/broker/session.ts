@@ -52,6 +52,8 @@ export class Session {
   readonly #events: SessionEvents
   readonly #claim: SessionClaim
   readonly #followed: FollowedPod
+  /** The Pod as last seen or read: a watch that was there before it tells nothing until it changes. */
+  #facts: PodFacts | 'gone' | undefined
   #identity: Identity
   #token: SecretBytes
   #newerToken: SecretBytes | undefined
@@ -129,7 +131,7 @@ export class Session {
 
   /** Whether the peer is at the address that the live Pod has. */
   get atPodAddress(): boolean {
-    const facts = this.#followed.current()
+    const facts = this.#facts
     if (facts === undefined || facts === 'gone') return false
     return checkAddress(facts, this.#claim.peer) === 'same'
   }
@@ -241,6 +243,7 @@ export class Session {
 
   #check(facts: PodFacts | 'gone' | undefined): void {
     const { rules } = this.#deps
+    this.#facts = facts
     checkPod(this.#identity, facts, { rules, planDigest: this.#claim.planDigest })
     if (facts === undefined || facts === 'gone' || rules.bindPodIp === 'off') return
     const address = checkAddress(facts, this.#claim.peer)
