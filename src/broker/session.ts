@@ -194,12 +194,9 @@ export class Session {
   }
 
   #accept(identity: Identity, newer: SecretBytes | undefined): void {
-    const former = this.#identity
-    const same =
-      identity.pod.uid === former.pod.uid &&
-      identity.account.namespace === former.account.namespace &&
-      identity.account.name === former.account.name
-    if (!same) throw new LatchkeyError('ERR_TOKEN_REFUSED', 'the token is another pod’s')
+    if (!isSame(identity, this.#identity)) {
+      throw new LatchkeyError('ERR_TOKEN_REFUSED', 'the token is another pod’s, or account’s')
+    }
     this.#identity = identity
     if (newer === undefined) return
     this.#token[Symbol.dispose]()
@@ -272,6 +269,16 @@ export class Session {
   #untilReview(): number {
     return reviewMs.min + (reviewMs.max - reviewMs.min) * this.#deps.random()
   }
+}
+
+/**
+ * Whether two tokens speak for the same pod and account. An account that was deleted and made again
+ * is another one, though its name is the same: permissions were asked about the former.
+ */
+function isSame(one: Identity, other: Identity): boolean {
+  const textOf = ({ pod, account: { namespace, name, user } }: Identity): string =>
+    JSON.stringify([pod.uid, namespace, name, user.username, user.uid, user.groups])
+  return textOf(one) === textOf(other)
 }
 
 function expired(cause: unknown): LatchkeyError {

@@ -29,8 +29,7 @@ const facts: PodFacts = {
 /** Opens a session of a pod that no event has told of since it is followed. */
 async function open(
   peer: string,
-  changes: Partial<SessionDeps> = {},
-  ended: (error: unknown) => void = () => undefined,
+  { told = [], ...changes }: Partial<SessionDeps> & { readonly told?: string[] } = {},
 ): Promise<Session> {
   const deps: SessionDeps = {
     authenticator: {
@@ -54,9 +53,9 @@ async function open(
     {
       deps,
       events: {
-        ended,
-        refreshed: () => undefined,
-        refreshRefused: () => undefined,
+        ended: () => told.push('ended'),
+        refreshed: () => told.push('refreshed'),
+        refreshRefused: () => told.push('refused'),
         otherAddress: () => undefined,
       },
       onIdentity: () => undefined,
@@ -68,4 +67,31 @@ async function open(
 test('a pod is known to be at its own address from the start, before anything about it changes', async (t) => {
   t.true((await open('10.1.2.3')).atPodAddress)
   t.false((await open('10.9.9.9')).atPodAddress)
+})
+
+test('a newer token of an account that was made again under the same name is refused', async (t) => {
+  const { account } = identity
+  const answers: readonly [Partial<Identity>, string][] = [
+    [{ tokenId: 'next', expiresAtMs: 1 }, 'refreshed'],
+    [{ account: { ...account, user: { ...account.user, uid: 'another' } } }, 'refused'],
+    [{ account: { ...account, user: { ...account.user, groups: ['another'] } } }, 'refused'],
+    [{ pod: { ...identity.pod, uid: 'another' } }, 'refused'],
+  ]
+  for (const [changed, expected] of answers) {
+    const told: string[] = []
+    const clock = new ManualClock()
+    let answer = identity
+    const authenticator = {
+      reviewPod: async () => answer,
+      reviewCaller: async () => ({ user: account.user }),
+    }
+    const session = await open('10.1.2.3', { authenticator, clock, told })
+    answer = { ...identity, ...changed }
+    session.refresh(Buffer.from('newer'))
+    await clock.advance(1_000)
+    session.tick()
+    await clock.advance(0)
+    t.deepEqual(told, [expected])
+    session.end()
+  }
 })
