@@ -127,7 +127,8 @@ function giveTo(generation: AnchoredDirectory, files: readonly Access[]): void {
     }, group)
   }
   const mode = directoryMode(files)
-  if (mode !== 0o700) generation.chmod(mode)
+  // In a directory with the set-group-id bit a new one gets it too.
+  if (generation.stat().mode !== mode) generation.chmod(mode)
 }
 
 function discard(directory: AnchoredDirectory, name: string, operations: FileOperations): void {

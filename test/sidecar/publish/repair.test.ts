@@ -143,6 +143,19 @@ test('a directory with something in it is not removed to make room for a file', 
   t.true(fs.existsSync(join(target, 'mine')))
 })
 
+test('a directory that hands its group on, as the volumes of a pod with fsGroup do, needs no repair', (t) => {
+  const root = temporaryDirectory(t)
+  const directory = join(root, 'etc/app/db')
+  fs.mkdirSync(directory, { recursive: true })
+  fs.chmodSync(directory, 0o2770)
+  const publisher = publisherAt(root)
+  for (const mode of [0o400, 0o440]) {
+    t.true(publisher.publish(filesOf({ [`a${mode}`]: '1' }, { mode })).published)
+    t.false(publisher.verify().repaired, 'a look')
+    t.false(publisher.publish(filesOf({ [`a${mode}`]: '1' }, { mode })).repaired, 'a set')
+  }
+})
+
 test('a look between sets repairs links and modes, and leaves the generation before in its grace', (t) => {
   const root = temporaryDirectory(t)
   const directory = join(root, 'etc/app/db')
