@@ -49,7 +49,7 @@ export async function runSidecar(
     const agent = await openAgent(config, { log, metrics })
     const pages = await openStatusPages(config, { agent, log, metrics })
     try {
-      return exitCodeOfEnd(await agent.run(signal))
+      return exitCodeOfEnd(await agent.run(signal), config)
     } finally {
       await pages.close()
     }
@@ -137,11 +137,14 @@ function prepareDirectory(path: string, name: string): void {
 }
 
 /** Says on standard error why a run with `--once` did not succeed. */
-function exitCodeOfEnd(end: AgentEnd): number {
+function exitCodeOfEnd(end: AgentEnd, { once }: SidecarConfig): number {
   switch (end.kind) {
-    case 'stopped':
     case 'published':
       return exitCodes.done
+    case 'stopped':
+      if (once === undefined) return exitCodes.done
+      process.stderr.write('error: stopped before everything was decided\n')
+      return exitCodes.failed
     case 'denied':
       for (const { secret, path, why } of end.shortfalls) {
         process.stderr.write(`error: secret ${secret} for ${path}: ${why}\n`)

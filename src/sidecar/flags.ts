@@ -26,8 +26,9 @@ Keeps the secrets of one pod as files, as a broker says and a plan asks.
   --help                print this
 
 A TIME is a number with ms, s, m or h. Logs to standard error.
-Exit codes: 0 stopped, or with --once all published; 1 failed; 2 used wrongly; with --once also
-4 something was denied or does not exist, 5 the broker could not be reached in time.
+Exit codes: 0 stopped, or with --once all published; 1 failed, or with --once stopped before;
+2 used wrongly; with --once also 4 something was denied or does not exist, 5 the broker could not
+be reached in time.
 `
 
 /** The flags, which are also the keys of the configuration file. */

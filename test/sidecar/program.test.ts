@@ -103,6 +103,15 @@ test('exit code 5: with --once, when the broker cannot be reached in time', asyn
   t.regex(run.stderr(), /ERR_BROKER_UNREACHABLE/)
 })
 
+test('exit code 1: with --once, when it is stopped before anything is decided', async (t) => {
+  const broker = await startBroker(t)
+  const run = start(t, { broker: broker.address, args: ['--once'] })
+  await broker.nextStream()
+  run.kill('SIGTERM')
+  t.is(await run.exited, 1)
+  t.regex(run.stderr(), /^error: stopped before everything was decided$/m)
+})
+
 test('exit code 2: used wrongly', async (t) => {
   const cases: readonly (readonly [Parameters<typeof start>[1], RegExp])[] = [
     [{ bare: true }, /^error: --broker is missing \(ERR_USAGE\)$/m],
