@@ -253,7 +253,8 @@ export class Agent {
       await this.#upkeep.wait({ signal, clock, ms })
       signal.throwIfAborted()
       if (this.#denials.takeExpired()) this.#settle()
-      if (this.#files.tick()) this.#noteStart()
+      this.#files.tick()
+      this.#noteStart()
       this.#checkStaleness()
       if (clock.monotonicMs() >= verifyAt) {
         // A new stream brings the whole set, and with it what was lost.

@@ -57,10 +57,16 @@ export async function keepConnected(
     const goodbye = await runOnce(options, events)
     signal.throwIfAborted()
     if (clock.monotonicMs() - started >= steadyMs) attempt = 0
-    const { reconnectMinMs: least = 0, reconnectMaxMs: most = 0 } = goodbye ?? {}
-    const asked = most > 0 ? least + Math.max(most - least, 0) * random() : undefined
-    await clock.sleep(asked ?? backoffMs(backoff, attempt, random), signal)
+    await clock.sleep(pauseMs(goodbye, attempt, random), signal)
   }
+}
+
+/** The wait that the broker asked for is enough the first time; from then on it does not shorten ours. */
+function pauseMs(goodbye: Goodbye | undefined, attempt: number, random: () => number): number {
+  const { reconnectMinMs: least = 0, reconnectMaxMs: most = 0 } = goodbye ?? {}
+  if (most === 0) return backoffMs(backoff, attempt, random)
+  const asked = least + Math.max(most - least, 0) * random()
+  return attempt === 0 ? asked : Math.max(asked, backoffMs(backoff, attempt - 1, random))
 }
 
 async function runOnce(

@@ -2,6 +2,7 @@ import test from 'ava'
 import * as fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isLatchkeyError } from '../../../src/base/errors.ts'
+import { StateDirectory } from '../../../src/sidecar/state-directory.ts'
 import { failing } from '../../support/publishing.ts'
 import { itemOf, readyItem } from '../../support/fake-broker.ts'
 import {
@@ -160,6 +161,20 @@ test('a full volume does not keep a denied file', async (t) => {
   await stream.acknowledged(sequence, 'OUTCOME_WRITTEN')
 })
 
+test('a pod starts although what is remembered could not be written at first', async (t) => {
+  const pod = createPod(t)
+  const broker = await startBroker(t)
+  const operations = failing('rename', 'EIO', (call) => call === 1)
+  const state = new StateDirectory({ root: pod.root, path: '/state' }, operations)
+  const { agent, lines } = startSidecar(t, { pod, plan, broker, state, verifyEveryMs: 50 })
+  const stream = await broker.nextStream()
+  stream.accept()
+  stream.sendSet(set('one'))
+  await until(() => agent.ready, 'ready')
+  await until(() => agent.started, 'started')
+  t.true(lines.some(({ event }) => event === 'state.failed'))
+})
+
 test('a read-only volume is told as such', async (t) => {
   const pod = createPod(t)
   const broker = await startBroker(t)
@@ -207,6 +222,19 @@ test('a broker that says goodbye is left, and asked again within the window it g
   const third = await broker.nextStream()
   third.accept()
   t.is(pod.read('etc/app/db/password'), 'one')
+})
+
+test('a broker that says nothing but goodbye is not asked without end', async (t) => {
+  const pod = createPod(t)
+  const broker = await startBroker(t)
+  startSidecar(t, { pod, plan, broker })
+  const begun = performance.now()
+  for (let opened = 0; opened < 4; opened += 1) {
+    const stream = await broker.nextStream()
+    stream.goodbye('GOODBYE_REASON_DRAINING', { min: 1, max: 2 })
+  }
+  const lasted = performance.now() - begun
+  t.true(lasted >= 1400, `${lasted} ms`)
 })
 
 test('a token that is renewed in its file is sent on the open stream', async (t) => {
