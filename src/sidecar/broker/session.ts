@@ -7,7 +7,7 @@ import { connectToBroker, type BrokerAddress } from './connect.ts'
 import { decodeMessage } from './decode.ts'
 import { encodeMessage } from './encode.ts'
 import { GrpcStream } from './grpc-stream.ts'
-import { maxBrokerMessageBytes, protocolVersion } from './messages.ts'
+import { maxBrokerMessageBytes, protocolVersion, wipeSet } from './messages.ts'
 import type { Accepted, BrokerMessage, Goodbye, OpenMessage, SidecarMessage } from './messages.ts'
 import { peerChain } from './peer-chain.ts'
 import { malformed } from './protocol-error.ts'
@@ -33,7 +33,10 @@ export interface BrokerSession extends Disposable {
    * heartbeats were missed or the connection broke, `ERR_BROKER_PROTOCOL`, `ERR_BROKER_REFUSED`.
    */
   messages(): AsyncGenerator<SessionMessage, void>
-  /** Sends a message and wipes what it was encoded into. */
+  /**
+   * Sends a message and wipes what it was encoded into. Throws `ERR_BROKER_UNREACHABLE`, also when
+   * the broker takes nothing for as long as three heartbeats.
+   */
   send(message: SidecarMessage): Promise<void>
   /** Says that nothing more is sent, and resolves when all that was sent has left. */
   finish(): Promise<void>
@@ -84,14 +87,15 @@ export async function openSession(
     signal.removeEventListener('abort', abort)
   })
   const incoming = new IncomingMessages(stream, { clock, signal })
-  await send(stream, options.open)
+  await send(stream, options.open, { clock, withinMs: deadlines.acceptMs })
   const first = await incoming.next(deadlines.acceptMs)
   if (first?.kind === 'goodbye') return { kind: 'refused', goodbye: first }
   if (first?.kind !== 'accepted') throw malformed('the first one accepts nothing')
   if (first.protocolVersion !== protocolVersion) {
     throw malformed('it answers in a version that was not offered')
   }
-  return { kind: 'accepted', session: sessionOf({ first, stream, incoming, connection }, opening) }
+  const parts = { first, stream, incoming, connection, clock }
+  return { kind: 'accepted', session: sessionOf(parts, opening) }
 }
 
 function sessionOf(
@@ -100,12 +104,14 @@ function sessionOf(
     readonly stream: GrpcStream
     readonly incoming: IncomingMessages
     readonly connection: ClientHttp2Session
+    readonly clock: Clock
   },
   opening: DisposableStack,
 ): BrokerSession {
-  const { first, stream, incoming, connection } = parts
+  const { first, stream, incoming, connection, clock } = parts
   const silenceMs = 3 * first.heartbeatIntervalMs
   const open = opening.move()
+  let newest = 0
   return {
     accepted: first,
     chain: peerChain(connection.socket as TLSSocket),
@@ -114,11 +120,18 @@ function sessionOf(
         const message = await incoming.next(silenceMs)
         if (message === undefined) return
         if (message.kind === 'accepted') throw malformed('it accepts the stream twice')
+        if (message.kind === 'secret-set') {
+          if (message.sequence <= newest) {
+            wipeSet(message)
+            throw malformed('its set is not newer than the one before')
+          }
+          newest = message.sequence
+        }
         yield message
         if (message.kind === 'goodbye') return
       }
     },
-    send: (message) => send(stream, message),
+    send: (message) => send(stream, message, { clock, withinMs: silenceMs }),
     finish: () => stream.finish(),
     [Symbol.dispose]: () => {
       open.dispose()
@@ -174,11 +187,24 @@ function silent(ms: number): LatchkeyError {
   )
 }
 
-async function send(stream: GrpcStream, message: SidecarMessage): Promise<void> {
+/** Sends a message. A peer that takes nothing for so long loses the stream, as a silent one does. */
+async function send(
+  stream: GrpcStream,
+  message: SidecarMessage,
+  { clock, withinMs }: { readonly clock: Clock; readonly withinMs: number },
+): Promise<void> {
   const encoded = encodeMessage(message)
+  const over = new AbortController()
+  void clock.sleep(withinMs, over.signal).then(
+    () => {
+      stream.close()
+    },
+    () => undefined,
+  )
   try {
     await stream.send(encoded)
   } finally {
+    over.abort()
     encoded.fill(0)
   }
 }

@@ -3,7 +3,7 @@ import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { randomBytes } from 'node:crypto'
 import { createServer, createSecureServer } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import { createServer as createTcpServer } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import type { HostPort } from '../../../src/base/address.ts'
@@ -62,12 +62,13 @@ const open = (
     acceptMs?: number
     connectMs?: number
     signal?: AbortSignal
+    references?: OpenMessage['references']
   } = {},
 ): Promise<SessionOpening> =>
   openSession(
     { address, serverName: options.serverName },
     {
-      open: openMessage(),
+      open: { ...openMessage(), ...(options.references && { references: options.references }) },
       trusted: options.trusted ?? authority.cert,
       deadlines: { connectMs: options.connectMs ?? 5000, acceptMs: options.acceptMs ?? 5000 },
       clock: systemClock,
@@ -171,6 +172,32 @@ test('a broker that does not accept in time is unreachable', async (t) => {
   await failsWith(t, open(broker.address, { acceptMs: 100 }), 'ERR_BROKER_UNREACHABLE')
 })
 
+test('a broker that takes no more than a part of the opening is unreachable', async (t) => {
+  const server = createSecureServer(identity)
+  server.on('stream', (stream) => stream.pause().on('error', () => undefined))
+  const port = await portOf(t, server)
+  // More than HTTP/2 lets anyone send before the peer has taken some of it.
+  const keys = Array.from({ length: 256 }, (_, i) => `${i}`.padEnd(253, 'k'))
+  const references = ['a', 'b'].map((secret) => ({ secret, keys }))
+  const opening = open({ host: '127.0.0.1', port }, { acceptMs: 200, references })
+  await failsWith(t, opening, 'ERR_BROKER_UNREACHABLE')
+})
+
+test('a set that is not newer than the one before breaks the protocol', async (t) => {
+  const broker = await startFakeBroker(t, { identity })
+  for (const sequence of [7, 6]) {
+    const opening = open(broker.address)
+    const stream = await broker.nextStream()
+    stream.accept()
+    using session = await accepted(opening)
+    const messages = session.messages()
+    stream.send({ secret_set: { sequence: 7, version: 'v1', items: [] } })
+    t.is((await messages.next()).value?.kind, 'secret-set')
+    stream.send({ secret_set: { sequence, version: 'v2', items: [] } })
+    await failsWith(t, messages.next(), 'ERR_BROKER_PROTOCOL')
+  }
+})
+
 test('three missed heartbeats end a session', async (t) => {
   const broker = await startFakeBroker(t, { identity })
   const opening = open(broker.address)
@@ -226,6 +253,15 @@ test('the name that the certificate must carry can be given', async (t) => {
   t.truthy(session)
 })
 
+/** The port of a server that listens on loopback until the test is over. */
+const portOf = async (t: ExecutionContext, server: Server): Promise<number> => {
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  t.teardown(() => server.close())
+  return (server.address() as AddressInfo).port
+}
+
 /** A TLS server that records what reaches it after the handshake. */
 const eavesdropper = async (
   t: ExecutionContext,
@@ -241,11 +277,7 @@ const eavesdropper = async (
     connections += 1
   })
   server.on('tlsClientError', () => undefined)
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  t.teardown(() => server.close())
-  const { port } = server.address() as AddressInfo
+  const port = await portOf(t, server)
   return { address: { host: '127.0.0.1', port }, heard, connections: () => connections }
 }
 
@@ -271,15 +303,7 @@ test('a peer without TLS, without HTTP/2, or without gRPC is unreachable or brea
     response.statusCode = 404
     response.end('not here')
   })
-  const ports = await Promise.all(
-    [plain, old, web].map(async (server) => {
-      await new Promise<void>((resolve) => {
-        server.listen(0, '127.0.0.1', resolve)
-      })
-      t.teardown(() => server.close())
-      return (server.address() as AddressInfo).port
-    }),
-  )
+  const ports = await Promise.all([plain, old, web].map((server) => portOf(t, server)))
   const [a = 0, b = 0, c = 0] = ports
   await failsWith(t, open({ host: '127.0.0.1', port: a }), 'ERR_BROKER_UNREACHABLE')
   await failsWith(t, open({ host: '127.0.0.1', port: b }), 'ERR_BROKER_UNREACHABLE')
@@ -288,15 +312,11 @@ test('a peer without TLS, without HTTP/2, or without gRPC is unreachable or brea
 
 test('a port where nobody listens, and one that never answers', async (t) => {
   const silent = createTcpServer(() => undefined)
-  await new Promise<void>((resolve) => {
-    silent.listen(0, '127.0.0.1', resolve)
-  })
-  const { port } = silent.address() as AddressInfo
+  const port = await portOf(t, silent)
   await failsWith(
     t,
     open({ host: '127.0.0.1', port }, { connectMs: 100 }),
     'ERR_BROKER_UNREACHABLE',
   )
-  silent.close()
   await failsWith(t, open({ host: '127.0.0.1', port: 1 }), 'ERR_BROKER_UNREACHABLE')
 })
