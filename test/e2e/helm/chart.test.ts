@@ -1,24 +1,19 @@
 import test from 'ava'
 import { join } from 'node:path'
-import { parse, parseAllDocuments } from 'yaml'
+import { parse } from 'yaml'
 import { readWebhookCommand } from '../../../src/webhook/config.ts'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
 import { binary } from '../support/binaries.ts'
 import { createClusterIdentity } from '../support/cluster-identity.ts'
 import { startEtcd } from '../support/etcd.ts'
 import { useGround } from '../support/ground.ts'
+import { documentsOf, type Fields, type Manifest } from '../support/manifests.ts'
 import { collection } from '../support/kubernetes.ts'
 import { type Ran, runOk, runProgram } from '../support/run-program.ts'
 
 const ground = useGround(test)
 const root = join(import.meta.dirname, '../../..')
 const chart = join(root, 'deploy/helm/latchkey')
-
-type Fields = Readonly<Record<string, unknown>>
-interface Manifest extends Fields {
-  readonly kind: string
-  readonly metadata: { readonly name: string; readonly namespace?: string } & Fields
-}
 
 let server: ApiServer
 let helm: string
@@ -51,13 +46,6 @@ async function rendered(...set: readonly string[]): Promise<readonly Manifest[]>
 async function kustomized(directory: string): Promise<readonly Manifest[]> {
   const args = ['kustomize', join(root, directory)]
   return documentsOf(await runOk(ground, { command: kubectl, args }))
-}
-
-function documentsOf(text: string): readonly Manifest[] {
-  // As the API server's clients read it: 0440 is a number of base eight.
-  return parseAllDocuments(text, { version: '1.1' })
-    .map((each) => each.toJS({ maxAliasCount: 100 }) as Manifest | null)
-    .filter((each) => each !== null)
 }
 
 /** What Helm adds to every object, and the hash that kustomize adds to the name of a ConfigMap. */
@@ -136,6 +124,7 @@ test.serial('the API server takes all of it, by its schema and its rules', async
     'broker.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key=metadata.name',
     'broker.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].operator=In',
     'broker.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].values[0]=n1',
+    'broker.replicas=1',
     'broker.auditVolume.persistentVolumeClaim.claimName=audit',
     'broker.podAnnotations.a=b',
     'webhook.podAnnotations.a=b',
@@ -173,6 +162,61 @@ test.serial(
   },
 )
 
+test.serial('what changes with the values changes back with them', async (t) => {
+  const target = ['--namespace', 'latchkey-system', '--kubeconfig', server.kubeconfig]
+  const stored = async (): Promise<unknown> => {
+    const kinds = 'deployments,services,configmaps,serviceaccounts,roles,rolebindings'
+    const all = `${kinds},poddisruptionbudgets,networkpolicies,mutatingwebhookconfigurations`
+    const args = ['get', all, '--selector', 'app.kubernetes.io/managed-by=Helm', '-o', 'json']
+    const text = await runOk(ground, { command: kubectl, args: [...args, ...target] })
+    const { items } = JSON.parse(text) as { items: readonly Manifest[] }
+    return items.map(({ kind, metadata, ...rest }) => {
+      const { name, labels, annotations } = metadata
+      const { 'deployment.kubernetes.io/revision': _, ...others } = (annotations ?? {}) as Fields
+      const { status: _status, ...declared } = rest
+      return { kind, name, labels, annotations: others, ...declared }
+    })
+  }
+  const upgrade = async (...set: readonly string[]): Promise<void> => {
+    const flags = ['--reset-values', ...set.flatMap((each) => ['--set', each])]
+    const { code, stderr } = await runHelm('upgrade', 'latchkey', chart, ...flags, ...target)
+    t.is(code, 0, stderr)
+  }
+  await upgrade()
+  const before = await stored()
+  await upgrade(
+    'broker.replicas=1',
+    'broker.auditVolume.persistentVolumeClaim.claimName=audit',
+    'broker.podAnnotations.a=b',
+    'broker.nodeSelector.disk=ssd',
+    'broker.tolerations[0].operator=Exists',
+    'broker.resources=null',
+    'webhook.resources.limits=null',
+    'webhook.configurationAnnotations.a=b',
+    'exemptNamespaces={legacy}',
+    'settings.audience=secrets',
+    'networkPolicy.enabled=false',
+    'policies.enabled=true',
+    'runAs=null',
+    'image.pullSecrets[0].name=registry',
+  )
+  t.notDeepEqual(await stored(), before)
+  await upgrade()
+  t.deepEqual(await stored(), before)
+})
+
+test.serial('a second release is refused, and touches nothing of the first', async (t) => {
+  const kube = ['--kubeconfig', server.kubeconfig]
+  const inAll = ['get', 'deployments,secrets,serviceaccounts', '-A', '-o', 'name', ...kube]
+  const selected = [...inAll, '--selector', 'app.kubernetes.io/managed-by=Helm']
+  const before = await runOk(ground, { command: kubectl, args: selected })
+  const flags = ['--namespace', 'elsewhere', '--create-namespace', ...kube]
+  const { code, stderr } = await runHelm('install', 'second', chart, ...flags)
+  t.not(code, 0)
+  t.regex(stderr, /cannot be imported into the current release.*"latchkey-system"/s)
+  t.is(await runOk(ground, { command: kubectl, args: selected }), before)
+})
+
 test('names and values that the chart does not know are refused', async (t) => {
   const refused = [
     'brokr.replicas=3',
@@ -185,6 +229,9 @@ test('names and values that the chart does not know are refused', async (t) => {
     'image.digest=abc',
     'exemptNamespaces[0]=Not_One',
     'broker.extraArgs[0]=bind-pod-ip',
+    'settings.listen=[::]:9443',
+    'settings.metrics=[::]:8080',
+    'image.repository=registry.example/latchkey:0.1.0',
   ]
   for (const value of refused) {
     const { code, stderr } = await runHelm('template', 'latchkey', chart, '--set', value)

@@ -1,7 +1,7 @@
 {{/* Labels of every object; what selects pods is beside them and never changes. */}}
 {{- define "latchkey.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
@@ -13,7 +13,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* Namespaces that are never asked about. */}}
 {{- define "latchkey.exempt" -}}
-{{- concat (list "kube-system" .Release.Namespace) .Values.exemptNamespaces | uniq | toJson }}
+{{- concat (list "kube-system" .Release.Namespace) (.Values.exemptNamespaces | default list) | uniq | toJson }}
 {{- end }}
 
 {{/* The file webhook.yaml. */}}
@@ -21,7 +21,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $settings := deepCopy .Values.settings }}
 {{- if not $settings.sidecar.image }}{{ $_ := unset $settings.sidecar "image" }}{{ end }}
 {{- $_ := set $settings "broker" (printf "latchkey-broker.%s.svc:24443" .Release.Namespace) }}
-{{- $_ := set $settings "exempt-namespaces" .Values.exemptNamespaces }}
+{{- $_ := set $settings "exempt-namespaces" (.Values.exemptNamespaces | default list) }}
 {{- toYaml $settings }}
 {{- end }}
 
@@ -30,7 +30,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $values := index .root.Values .component -}}
 serviceAccountName: latchkey-{{ .component }}
 {{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets: {{ toJson . }}
@@ -89,12 +89,28 @@ ports:
   - { name: metrics, containerPort: 9090 }
 {{- end }}
 
+{{/*
+How pods give way to their successors: a claim that the former still has would keep the next from
+starting. Given a dict of root and component.
+*/}}
+{{- define "latchkey.strategy" -}}
+{{- $values := index .root.Values .component -}}
+{{- if and $values.auditVolume $values.auditVolume.persistentVolumeClaim -}}
+{{- if ne 1 (int $values.replicas) }}
+{{- fail (printf "%s.auditVolume is one claim, and each of the %d replicas would write the same file in it: set %s.replicas to 1, or use { ephemeral: { volumeClaimTemplate: … } }" .component (int $values.replicas) .component) }}
+{{- end -}}
+type: Recreate
+{{- else -}}
+rollingUpdate: { maxUnavailable: 0, maxSurge: 1 }
+{{- end }}
+{{- end }}
+
 {{/* The volume that keeps the audit. */}}
 {{- define "latchkey.audit" -}}
 - name: audit
   {{- if .auditVolume }}
   {{- toYaml .auditVolume | nindent 2 }}
   {{- else }}
-  emptyDir: { sizeLimit: {{ .auditSize }} }
+  emptyDir: { {{- with .auditSize }} sizeLimit: {{ . | quote }} {{ end -}} }
   {{- end }}
 {{- end }}
