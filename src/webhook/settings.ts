@@ -35,7 +35,7 @@ export interface SidecarSettings extends OwnerSettings {
    */
   readonly mesh: 'exclude' | 'through' | 'ignore'
   readonly logLevel: string
-  /** Where the sidecar serves its metrics; nowhere by default. */
+  /** Where sidecars serve metrics, but in pods that have another use for it; nowhere by default. */
   readonly metricsPort: number | undefined
   /** How long files may go unconfirmed, as `24h`, and what happens then; for ever by default. */
   readonly maxStale:

@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { isOurVolume, sidecarName } from '../names.ts'
 import { idOf, listOf, objectOf, objectsOf, textOf } from './json.ts'
 import type { JsonObject } from './json.ts'
@@ -70,7 +71,7 @@ export function readPodFacts(pod: JsonObject): PodFacts {
     hostNetwork: spec['hostNetwork'] === true,
     serviceAccount:
       serviceAccount === undefined || serviceAccount === '' ? 'default' : serviceAccount,
-    windows: textOf(objectOf(spec['os'])['name']) === 'windows',
+    windows: isForWindows(spec),
     environmentSecrets: declared.filter((it) => !isApart(it)).flatMap(readEnvironment),
     environmentFromFiles: declared
       .filter((it) => !isApart(it) && readsOurFiles(it))
@@ -79,12 +80,23 @@ export function readPodFacts(pod: JsonObject): PodFacts {
   }
 }
 
+/** Said by the pod itself, or by what kinds of nodes it may go to: the older way. */
+function isForWindows(spec: JsonObject): boolean {
+  const selector = objectOf(spec['nodeSelector'])
+  return [
+    objectOf(spec['os'])['name'],
+    selector['kubernetes.io/os'],
+    selector['beta.kubernetes.io/os'],
+  ].includes('windows')
+}
+
 function readContainer(container: JsonObject, podSecurity: JsonObject): ContainerFacts {
   const security = objectOf(container['securityContext'])
   const mountPaths = objectsOf(container['volumeMounts'])
     .filter(({ name }) => !isOurVolume(textOf(name) ?? ''))
-    .map(({ mountPath }) => (textOf(mountPath) ?? '').replace(/(?<=.)\/+$/, ''))
+    .map(({ mountPath }) => textOf(mountPath) ?? '')
     .filter((path) => path !== '')
+    .map((path) => posix.resolve('/', path))
   return {
     name: textOf(container['name']) ?? '',
     uid: idOf(security['runAsUser']) ?? idOf(podSecurity['runAsUser']),

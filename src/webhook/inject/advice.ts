@@ -3,6 +3,7 @@ import { sidecarName } from '../../injection/names.ts'
 import { objectOf, objectsOf, textOf, type JsonObject } from '../../injection/pod/json.ts'
 import { isMeshProxy, type Mesh } from '../../injection/pod/mesh.ts'
 import type { SidecarSettings } from '../settings.ts'
+import type { SidecarPorts } from './ports.ts'
 
 /** What a pod's author may want to know about what the operator's settings do to the pod. */
 export function adviceOnInjection(
@@ -10,11 +11,11 @@ export function adviceOnInjection(
   facts: {
     readonly settings: SidecarSettings
     readonly meshes: readonly Mesh[]
-    /** The port that is taken on the node, if one is. */
-    readonly hostPort: number | undefined
+    readonly ports: SidecarPorts
+    readonly hostNetwork: boolean
   },
 ): readonly string[] {
-  const { settings, meshes, hostPort } = facts
+  const { settings, meshes, ports, hostNetwork } = facts
   const advice: string[] = []
   if (settings.mesh === 'exclude' && meshes.length > 0) {
     advice.push(
@@ -26,8 +27,13 @@ export function adviceOnInjection(
       "the mesh's proxy is no native sidecar, so Latchkey starts before it; ask for native sidecars of the mesh, or for the mesh setting exclude",
     )
   }
-  if (hostPort !== undefined) {
-    advice.push(`the sidecar listens on port ${hostPort} of the node, for the kubelet's probe`)
+  if (hostNetwork) {
+    advice.push(`the sidecar listens on port ${ports.health} of the node, for the kubelet's probe`)
+  }
+  if (settings.metricsPort !== ports.metrics) {
+    advice.push(
+      `the sidecar serves no metrics, because port ${settings.metricsPort} may be taken by others of this pod or node`,
+    )
   }
   if (isGuaranteed(pod) && !hasEqualAmounts(settings)) {
     advice.push(

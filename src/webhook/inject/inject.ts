@@ -19,8 +19,8 @@ import { printPlan, planDigest } from '../../injection/print.ts'
 import type { Problem } from '../../injection/problem.ts'
 import type { NamespaceFacts, SidecarSettings } from '../settings.ts'
 import { adviceOnInjection } from './advice.ts'
-import { healthPortOf } from './health-port.ts'
 import { excludePorts, meshesOf } from './mesh-annotations.ts'
+import { portsOf } from './ports.ts'
 import { sidecarContainer, sidecarVolumes, type SidecarParts } from './sidecar.ts'
 
 /** Everything that an injection depends on besides the pod: nothing else does it read. */
@@ -72,14 +72,14 @@ export function injectPod(pod: JsonObject, context: InjectionContext): Injection
     placement,
     planDigest: planDigest(placement.plan),
     caDigest: sha256Label(context.ca),
-    healthPort: healthPortOf(pod, context.namespace, settings),
+    ports: portsOf(pod, context.namespace, settings),
     hideApiToken: mountsApiToken(spec),
   }
   const excluded =
     settings.mesh === 'exclude'
       ? excludePorts(annotations, {
           meshes,
-          inbound: parts.healthPort,
+          inbound: parts.ports.health,
           outbound: settings.broker.port,
         })
       : annotations
@@ -114,7 +114,8 @@ export function injectPod(pod: JsonObject, context: InjectionContext): Injection
     ...adviceOnInjection(pod, {
       settings,
       meshes,
-      hostPort: facts.hostNetwork ? parts.healthPort : undefined,
+      ports: parts.ports,
+      hostNetwork: facts.hostNetwork,
     }),
   ]
   return { kind: 'injected', pod: injected, placement, planDigest: parts.planDigest, warnings }

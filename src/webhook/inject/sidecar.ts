@@ -12,6 +12,7 @@ import type { FileVolume } from '../../injection/pod/mounts.ts'
 import type { Placement } from '../../injection/pod/place.ts'
 import type { SidecarSettings } from '../settings.ts'
 import { parseBytes, printBytes } from './amounts.ts'
+import type { SidecarPorts } from './ports.ts'
 
 /** What an injected container is made of. */
 export interface SidecarParts {
@@ -19,7 +20,7 @@ export interface SidecarParts {
   /** `sha256:` and the digest of the plan. */
   readonly planDigest: string
   readonly caDigest: string
-  readonly healthPort: number
+  readonly ports: SidecarPorts
   /** Whether something must lie over the API server's token, which would otherwise be mounted. */
   readonly hideApiToken: boolean
 }
@@ -32,7 +33,7 @@ const stateBytes = 2 * 2 ** 20
  * look finds nothing to change.
  */
 export function sidecarContainer(parts: SidecarParts, settings: SidecarSettings): JsonObject {
-  const { placement, planDigest, caDigest, healthPort } = parts
+  const { placement, planDigest, caDigest, ports } = parts
   const { uid, gid } = placement.owner
   return {
     name: sidecarName,
@@ -46,8 +47,8 @@ export function sidecarContainer(parts: SidecarParts, settings: SidecarSettings)
       ...[`--secrets=${sidecarPaths.plan}`, `--plan-digest=${planDigest}`],
       ...[`--root=${sidecarPaths.root}`, `--state=${sidecarPaths.state}`],
       // In brackets, since the address may be one of IPv6.
-      ...[`--health=[$(POD_IP)]:${healthPort}`, `--log-level=${settings.logLevel}`],
-      ...optionalArguments(settings),
+      ...[`--health=[$(POD_IP)]:${ports.health}`, `--log-level=${settings.logLevel}`],
+      ...optionalArguments(ports, settings),
     ],
     env: [
       { name: 'POD_IP', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'status.podIP' } } },
@@ -66,7 +67,7 @@ export function sidecarContainer(parts: SidecarParts, settings: SidecarSettings)
     },
     // Never gives up: a pod waits for its permission, and is not killed for lacking it.
     startupProbe: {
-      httpGet: { path: '/startz', port: healthPort, scheme: 'HTTP' },
+      httpGet: { path: '/startz', port: ports.health, scheme: 'HTTP' },
       periodSeconds: 1,
       timeoutSeconds: 5,
       successThreshold: 1,
@@ -96,9 +97,12 @@ const smallProcess: readonly JsonObject[] = [
   { name: 'MALLOC_MMAP_THRESHOLD_', value: '65536' },
 ]
 
-function optionalArguments({ maxStale, metricsPort }: SidecarSettings): readonly string[] {
+function optionalArguments(
+  { metrics }: SidecarPorts,
+  { maxStale }: SidecarSettings,
+): readonly string[] {
   return [
-    ...(metricsPort === undefined ? [] : [`--metrics=[$(POD_IP)]:${metricsPort}`]),
+    ...(metrics === undefined ? [] : [`--metrics=[$(POD_IP)]:${metrics}`]),
     ...(maxStale === undefined
       ? []
       : [`--max-stale=${maxStale.after}`, `--on-stale=${maxStale.action}`]),

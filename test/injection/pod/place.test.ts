@@ -73,7 +73,7 @@ test('a path that a container already uses is refused', (t) => {
   const mounts = (path: string): string =>
     `containers: [{ name: a, volumeMounts: [{ name: v, mountPath: ${path} }] }]`
   const fix = 'choose another path, or remove that volumeMount'
-  for (const path of ['/etc/db', '/etc/db/']) {
+  for (const path of ['/etc/db', '/etc/db/', '//etc//db', '/etc/./db/.', '/etc/x/../db']) {
     t.deepEqual(refused('- { secret: db, path: /etc/db/ }', mounts(path)), [
       `1 entry 1, path: is where container a already mounts a volume; ${fix}`,
     ])
@@ -124,6 +124,11 @@ test('a pod for Windows is refused', (t) => {
   t.deepEqual(refused('- { secret: db, path: /etc/db/ }', `{ os: { name: windows }, ${one} }`), [
     '1 the pod is for Windows, and the sidecar runs on Linux only; remove the annotation, or run the workload on Linux',
   ])
+  for (const label of ['kubernetes.io/os', 'beta.kubernetes.io/os']) {
+    const selects = (os: string): string => `{ nodeSelector: { ${label}: ${os} }, ${one} }`
+    t.is(refused('- { secret: db, path: /etc/db/ }', selects('windows')).length, 1)
+    t.deepEqual(refused('- { secret: db, path: /etc/db/ }', selects('linux')), [])
+  }
 })
 
 test('our files are not turned into environment variables', (t) => {

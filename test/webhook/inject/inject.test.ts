@@ -110,6 +110,28 @@ test('digests of plan and authorities are arguments, which nobody can change aft
   t.true(args.includes(`--ca-digest=${sha256Label(vectorCa)}`))
 })
 
+test('no two servers of a pod, or of pods that share a host, get one port', (t) => {
+  const argumentsOf = (spec: JsonObject, metricsPort: number): string => {
+    const settings = { ...context.settings, metricsPort }
+    const args = sidecarOf(injected(pod(good, spec), { ...context, settings }))['args']
+    return (args as readonly string[]).filter((it) => /^--(health|metrics)/.test(it)).join(' ')
+  }
+  const taken = (port: number): JsonObject => ({
+    containers: [{ name: 'app', ports: [{ containerPort: port }] }],
+  })
+  const address = '[$(POD_IP)]'
+  t.is(argumentsOf({}, 9102), `--health=${address}:24442 --metrics=${address}:9102`)
+  t.is(argumentsOf({}, 24_442), `--health=${address}:24443 --metrics=${address}:24442`)
+  t.is(argumentsOf(taken(24_442), 24_443), `--health=${address}:24444 --metrics=${address}:24443`)
+  t.is(argumentsOf(taken(9102), 9102), `--health=${address}:24442`)
+  t.notRegex(argumentsOf({ hostNetwork: true }, 9102), /metrics/)
+  const settings = { ...context.settings, metricsPort: 9102 }
+  const result = injectPod(pod(good, taken(9102)), { ...context, settings })
+  t.deepEqual(result.kind === 'injected' && result.warnings, [
+    'the sidecar serves no metrics, because port 9102 may be taken by others of this pod or node',
+  ])
+})
+
 test('a list that is wrong, or does not fit the pod, is refused with its problems', (t) => {
   const refusal = (list: string): unknown => {
     const result = injectPod(pod(list), context)
