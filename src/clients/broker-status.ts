@@ -1,17 +1,6 @@
-import {
-  credentials,
-  makeClientConstructor,
-  Metadata,
-  status,
-  type Client,
-  type ClientReadableStream,
-  type ServiceError,
-} from '@grpc/grpc-js'
-import { isIP } from 'node:net'
-import { printHostPort, type HostPort } from '../base/address.ts'
-import { isLatchkeyError, LatchkeyError } from '../base/errors.ts'
+import { LatchkeyError } from '../base/errors.ts'
 import { readFields, WireMessage, type WireField } from '../base/protobuf.ts'
-import type { SecretBytes } from '../base/secret.ts'
+import { callBroker, type BrokerCall } from './broker-call.ts'
 
 /** What one broker knows of one pod: `PodStatus` of broker.proto. */
 export interface BrokerPodStatus {
@@ -34,17 +23,10 @@ export interface BrokerStatus {
   readonly pods: readonly BrokerPodStatus[]
 }
 
-/** Whom to ask, and as whom. */
-export interface BrokerStatusQuestion {
-  readonly broker: HostPort
-  /** Name in the broker's certificate. */
-  readonly serverName: string
-  /** Certificate authorities, PEM; no others are trusted. */
-  readonly ca: Buffer
-  readonly token: SecretBytes
+/** Whom to ask, what, and as whom. */
+export interface BrokerStatusQuestion extends Omit<BrokerCall, 'path' | 'request'> {
   readonly namespace: string
   readonly secret: string
-  readonly timeoutMs: number
 }
 
 const path = '/latchkey.v1.Broker/DeliveryStatus'
@@ -60,50 +42,30 @@ const outcomes = [
   'I/O error',
   'waits for restart',
 ] as const
-const Connection = makeClientConstructor({}, 'latchkey.v1.Broker')
+
+/** Of gRPC's status codes those that have a meaning here, and the names of some others. */
+const [permissionDenied, unauthenticated] = [7, 16]
+const statusNames: Readonly<Record<number, string>> = {
+  4: 'DEADLINE_EXCEEDED',
+  8: 'RESOURCE_EXHAUSTED',
+  12: 'UNIMPLEMENTED',
+  13: 'INTERNAL',
+  14: 'UNAVAILABLE',
+}
 
 /**
  * Asks one broker which of its pods have which version of a secret.
  *
- * @throws `ERR_TOKEN_REFUSED`, `ERR_FORBIDDEN`, `ERR_BROKER_UNREACHABLE`, `ERR_MESSAGE_INVALID`.
+ * @throws `ERR_TOKEN_REFUSED`, `ERR_FORBIDDEN`; what {@link callBroker} throws.
  */
 export async function askBrokerStatus(question: BrokerStatusQuestion): Promise<BrokerStatus> {
-  const name = question.serverName
-  const client: Client = new Connection(
-    printHostPort(question.broker),
-    credentials.createSsl(question.ca),
-    {
-      // A proxy from the environment would be told whom we call.
-      'grpc.enable_http_proxy': 0,
-      ...(isIP(name) === 0 ? { 'grpc.ssl_target_name_override': name } : {}),
-    },
-  )
-  try {
-    const metadata = new Metadata()
-    const token = Buffer.from(question.token.expose()).toString('latin1').trim()
-    metadata.set('authorization', `Bearer ${token}`)
-    const request = new WireMessage().text(1, question.namespace).text(2, question.secret).encode()
-    const asItIs = (bytes: Buffer): Buffer => bytes
-    const call: ClientReadableStream<Buffer> = client.makeServerStreamRequest(
-      path,
-      asItIs,
-      asItIs,
-      request,
-      metadata,
-      { deadline: Date.now() + question.timeoutMs },
-    )
-    return await collect(call)
-  } catch (error) {
-    throw translated(error, question.broker)
-  } finally {
-    client.close()
-  }
-}
-
-async function collect(call: AsyncIterable<Buffer>): Promise<BrokerStatus> {
+  const { namespace, secret, ...call } = question
+  const request = new WireMessage().text(1, namespace).text(2, secret).encode()
+  const { status, messages } = await callBroker({ ...call, path, request })
+  if (status !== 0) throw refusal(status)
   let replica = { replica: '', version: '' }
   const pods: BrokerPodStatus[] = []
-  for await (const message of call) {
+  for (const message of messages) {
     for (const field of readFields(message)) {
       if (field.number === 1) replica = readReplica(bytesOf(field))
       else if (field.number === 2) pods.push(readPod(bytesOf(field)))
@@ -146,20 +108,17 @@ function numberOf(field: WireField | undefined): number {
   return field?.kind === 'varint' ? field.value : 0
 }
 
-function translated(error: unknown, broker: HostPort): LatchkeyError {
-  if (isLatchkeyError(error)) return error
-  const code = (error as Partial<ServiceError>).code
-  if (code === status.UNAUTHENTICATED) {
+function refusal(status: number): LatchkeyError {
+  if (status === unauthenticated) {
     return new LatchkeyError('ERR_TOKEN_REFUSED', 'the broker does not accept the token', {
-      hint: 'make one with: kubectl create token ACCOUNT -n NAMESPACE --audience latchkey',
+      hint: 'make one for its audience: kubectl create token ACCOUNT -n NAMESPACE --audience latchkey',
     })
   }
-  if (code === status.PERMISSION_DENIED) {
-    return new LatchkeyError('ERR_FORBIDDEN', 'the token may not list the pods of the namespace')
+  if (status === permissionDenied) {
+    return new LatchkeyError('ERR_FORBIDDEN', 'the token may not list the pods of the namespace', {
+      hint: 'let its account list them, by ClusterRole view for example, or use another account',
+    })
   }
-  return new LatchkeyError(
-    'ERR_BROKER_UNREACHABLE',
-    `the broker ${printHostPort(broker)} did not answer (${code === undefined ? 'unknown error' : status[code]})`,
-    { cause: error },
-  )
+  const name = statusNames[status] ?? `gRPC status ${status}`
+  return new LatchkeyError('ERR_BROKER_UNREACHABLE', `the broker did not answer (${name})`)
 }

@@ -56,8 +56,19 @@ export interface KubernetesClient {
     path: string,
     options: RequestOptions & { readonly idleMs: number },
   ): Promise<AsyncIterable<Buffer>>
+  /** What is needed to speak another protocol with the server at `path`, as the same identity. */
+  dial(path: string, query: Readonly<Record<string, string>>): Promise<Dialling>
   /** Ends idle connections. Requests under way end with their own signals. */
   close(): void
+}
+
+/** Where and as whom another protocol begins, over HTTP/1.1 (RFC 9110, section 7.8). */
+export interface Dialling {
+  readonly url: URL
+  /** Makes a connection that nobody else uses, with the client's certificate if it has one. */
+  readonly agent: http.Agent
+  /** Its token, if it has one. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /** Largest line of a watch, in bytes: an object of etcd's largest size, with room. */
@@ -170,6 +181,14 @@ export function createKubernetesClient(
       response.socket.setTimeout(options.idleMs, () => response.destroy(new Error('silence')))
       return readLines(response, { asked, signal: options.signal })
     },
+    dial: async (path, query) => {
+      const { agents, token } = await identity.current()
+      const asked = { method: 'GET', path }
+      // A kubelet refuses to forward a port for somebody who wants JSON (406).
+      const options = { query, accept: '*/*' }
+      const { url, headers } = message(access.server, { asked, options, token })
+      return { url, agent: agents.streams, headers }
+    },
     close: () => {
       identity.close()
     },
@@ -181,7 +200,7 @@ function message(
   server: URL,
   request: {
     readonly asked: Asked
-    readonly options: RequestOptions
+    readonly options: Omit<RequestOptions, 'signal'>
     readonly token: string | undefined
   },
 ): {

@@ -44,6 +44,8 @@ export interface TestBrokerOptions {
   /** Where certificates, static file, store and audit are; a fresh one by default. */
   readonly directory?: string
   readonly authority?: Authority
+  /** More names in its certificate. */
+  readonly hosts?: readonly string[]
   /** More flags. */
   readonly flags?: readonly string[]
   /** Between the audit and its file. */
@@ -61,7 +63,7 @@ export async function startBroker(
   const authority = options.authority ?? (await createAuthority('authority'))
   const subject = {
     commonName: 'broker',
-    hosts: ['127.0.0.1', 'localhost'],
+    hosts: ['127.0.0.1', 'localhost', ...(options.hosts ?? [])],
     use: ['server' as const],
   }
   const files = await writeIdentity(directory, 'tls', await authority.issue(subject))

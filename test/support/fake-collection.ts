@@ -88,6 +88,9 @@ export function fakeCollection(
     lines: () => {
       throw new Error('a migration watches nothing')
     },
+    dial: () => {
+      throw new Error('a migration speaks HTTP')
+    },
     close: () => undefined,
   }
 }

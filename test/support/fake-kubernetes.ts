@@ -2,9 +2,11 @@ import type { ExecutionContext } from 'ava'
 import * as http from 'node:http'
 import * as https from 'node:https'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterAccess } from '../../src/clients/kubernetes-access.ts'
 import { applyJsonPatch } from './apply-json-patch.ts'
+import { covers, isSelected } from './selection.ts'
 
 /** An API object. */
 export interface FakeObject {
@@ -39,7 +41,17 @@ export class FakeKubernetes {
   fault: (request: SeenRequest) => number | 'hang' | undefined = () => undefined
   /** Requests that something before the server answers: 404, and a page of its own. */
   stray: (request: SeenRequest) => boolean = () => false
+  /** Answers TokenRequests with a token; without one there is no such account. */
+  issueToken: (
+    account: { readonly namespace: string; readonly name: string },
+    spec: Json,
+  ) => string | undefined = () => undefined
+  /** Takes over requests for another protocol, such as port-forwards. */
+  upgrade: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void = (_, socket) => {
+    socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
+  }
   readonly seen: SeenRequest[] = []
+  readonly #upgraded = new Set<Duplex>()
   #version = 100
   #oldest = 0
   readonly #objects = new Map<string, Map<string, FakeObject>>()
@@ -57,6 +69,9 @@ export class FakeKubernetes {
       this.#handle(request, response).catch(() => response.destroy())
     }
     this.#server = tls === undefined ? http.createServer(handler) : https.createServer(tls, handler)
+    this.#server.on('upgrade', (request, socket: Duplex, head: Buffer) => {
+      this.#upgrade(request, socket, head)
+    })
   }
 
   get url(): string {
@@ -89,6 +104,7 @@ export class FakeKubernetes {
     await new Promise((resolve) => {
       this.#server.close(resolve)
       this.#server.closeAllConnections()
+      for (const socket of this.#upgraded) socket.destroy()
     })
   }
 
@@ -151,6 +167,24 @@ export class FakeKubernetes {
     for (const watch of this.#watches) if (covers(watch.path, path)) watch.send(event)
   }
 
+  #upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
+    const url = new URL(request.url ?? '', this.#url)
+    const seen: SeenRequest = {
+      method: request.method ?? '',
+      path: url.pathname,
+      query: url.searchParams,
+      body: {},
+      authorization: request.headers.authorization,
+    }
+    this.seen.push(seen)
+    this.#upgraded.add(socket)
+    socket.on('error', () => undefined)
+    socket.on('close', () => this.#upgraded.delete(socket))
+    const fault = this.fault(seen)
+    if (fault === undefined) this.upgrade(request, socket, head)
+    else if (fault !== 'hang') socket.end(`HTTP/1.1 ${fault} No\r\ncontent-length: 0\r\n\r\n`)
+  }
+
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '', this.#url)
     const chunks: Buffer[] = []
@@ -183,6 +217,12 @@ export class FakeKubernetes {
     if (path.endsWith('/tokenreviews')) answer(response, 201, { status: this.reviewToken(spec) })
     else if (/\/(local)?subjectaccessreviews$/.test(path)) {
       answer(response, 201, { status: { allowed: this.allow(spec) } })
+    } else if (method === 'POST' && path.endsWith('/token')) {
+      const [, namespace = '', name = ''] =
+        /namespaces\/(.+)\/serviceaccounts\/(.+)\/token$/.exec(path) ?? []
+      const token = this.issueToken({ namespace, name }, spec)
+      if (token === undefined) answer(response, 404, { kind: 'Status', code: 404 })
+      else answer(response, 201, { status: { token } })
     } else if (path === '/readyz' || path === '/version') answer(response, 200, {})
     else if (method === 'POST') {
       const metadata = body['metadata'] as Json
@@ -249,6 +289,7 @@ export class FakeKubernetes {
     const all = [...this.#objects]
       .filter(([at]) => covers(path, at))
       .flatMap(([, collection]) => [...collection.values()])
+      .filter((object) => isSelected(object.metadata['labels'], query.get('labelSelector') ?? ''))
     const from = Number(query.get('continue') ?? '0')
     const limit = Number(query.get('limit') ?? all.length)
     const more = from + limit < all.length
@@ -290,11 +331,6 @@ export class FakeKubernetes {
     this.#watches.add(watch)
     response.on('close', () => this.#watches.delete(watch))
   }
-}
-
-/** Whether a watch of `path` sees the collection at `at`: its own, or all namespaces'. */
-function covers(path: string, at: string): boolean {
-  return path === at || path === at.replace(/namespaces\/[^/]+\//, '')
 }
 
 function answer(response: http.ServerResponse, status: number, body: unknown): void {

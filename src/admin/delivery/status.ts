@@ -1,5 +1,3 @@
-import type { HostPort } from '../../base/address.ts'
-import { printHostPort } from '../../base/address.ts'
 import { describeError } from '../../base/errors.ts'
 import type { BrokerPodStatus, BrokerStatus } from '../../clients/broker-status.ts'
 import type { KubernetesClient } from '../../clients/kubernetes.ts'
@@ -9,11 +7,22 @@ import { readPlan } from '../../injection/parse.ts'
 import { print, type OutputFormat } from '../output.ts'
 import type { Terminal } from '../terminal.ts'
 
+/** One of the broker's replicas. */
+export interface Replica {
+  /** Its pod or its address, for people. */
+  readonly name: string
+  /** Asks it what it knows of a secret. */
+  readonly ask: (question: {
+    readonly namespace: string
+    readonly secret: string
+  }) => Promise<BrokerStatus>
+}
+
 /** What `latchkey delivery status` needs. */
 export interface DeliveryStatusDeps {
   readonly terminal: Terminal
-  /** Asks one replica. */
-  readonly ask: (broker: HostPort) => Promise<BrokerStatus>
+  /** All of them; at least one. */
+  readonly replicas: readonly Replica[]
   /** The cluster whose pods are counted; without one, only connected pods are known. */
   readonly cluster: KubernetesClient | undefined
   readonly signal: AbortSignal
@@ -23,8 +32,6 @@ export interface DeliveryStatusDeps {
 export interface DeliveryStatusFlags {
   readonly namespace: string
   readonly secret: string
-  /** Every replica, each by its own address. */
-  readonly brokers: readonly HostPort[]
   readonly output: OutputFormat
 }
 
@@ -44,21 +51,19 @@ export interface PodDelivery {
  *
  * @returns whether every such pod has the newest content, and every replica has answered, and of the
  * same version.
- * @throws what `ask` throws when no replica answers; `ERR_KUBERNETES_*`.
+ * @throws what the first replica failed with when none answers; `ERR_KUBERNETES_*`.
  */
 export async function deliveryStatus(
   deps: DeliveryStatusDeps,
   flags: DeliveryStatusFlags,
 ): Promise<boolean> {
   const { terminal } = deps
-  const settled = await Promise.allSettled(flags.brokers.map((broker) => deps.ask(broker)))
-  const answers = settled.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : []))
-  const failures = settled.flatMap((it) => (it.status === 'rejected' ? [it.reason as unknown] : []))
-  if (answers.length === 0) throw failures[0]
-  const declared = await declaringPods(deps, flags)
-  const pods = mergePods(answers, declared)
-  const current = pods.filter((pod) => pod.current).length
   const { namespace, secret } = flags
+  const { answers, failures } = await askAll(deps.replicas, { namespace, secret })
+  if (answers.length === 0) throw failures[0]?.reason
+  const declared = await declaringPods(deps, flags)
+  const pods = mergePods(answers, declared, { isComplete: failures.length === 0 })
+  const current = pods.filter((pod) => pod.current).length
   await print(terminal, {
     format: flags.output,
     value: {
@@ -67,19 +72,48 @@ export async function deliveryStatus(
       current,
       pods,
       replicas: answers.map(({ replica, version }) => ({ replica, version })),
+      unanswered: failures.map(({ name }) => name),
     },
     table: () => [['POD', 'STATE'], ...pods.map(({ pod, state }) => [pod, state])],
   })
   const of = declared === undefined ? 'connected pods' : 'pods'
   terminal.say(`${current} of ${pods.length} ${of} have the newest content of secret/${secret}`)
-  for (const [index, it] of settled.entries()) {
-    const broker = flags.brokers[index]
-    if (it.status === 'fulfilled' || broker === undefined) continue
-    terminal.say(`warning: ${printHostPort(broker)} did not answer: ${describeError(it.reason)}`)
+  for (const { name, reason } of failures) {
+    terminal.say(`warning: ${name} did not answer: ${describeError(reason)}`)
+  }
+  if (failures.length > 0) {
+    const asked = deps.replicas.length
+    terminal.say(
+      `warning: the answer is incomplete: ${failures.length} of ${asked} replicas are not in it, and pods of theirs count as unknown`,
+    )
   }
   const disagreement = disagreementOf(answers)
   if (disagreement !== undefined) terminal.say(`warning: ${disagreement}`)
   return current === pods.length && failures.length === 0 && disagreement === undefined
+}
+
+interface Asked {
+  readonly answers: readonly BrokerStatus[]
+  readonly failures: readonly { readonly name: string; readonly reason: unknown }[]
+}
+
+async function askAll(
+  replicas: readonly Replica[],
+  question: Parameters<Replica['ask']>[0],
+): Promise<Asked> {
+  const asked = await Promise.all(
+    replicas.map(async ({ name, ask }) => {
+      try {
+        return { answer: await ask(question) }
+      } catch (reason) {
+        return { failure: { name, reason } }
+      }
+    }),
+  )
+  return {
+    answers: asked.flatMap(({ answer }) => answer ?? []),
+    failures: asked.flatMap(({ failure }) => failure ?? []),
+  }
 }
 
 /**
@@ -130,10 +164,14 @@ function declares(pod: unknown, secret: string): boolean {
   return reading.kind === 'plan' && reading.plan.entries.some((entry) => entry.secret === secret)
 }
 
-/** One line per pod. A pod that is moving between replicas counts by its better one. */
+/**
+ * One line per pod. A pod that is moving between replicas counts by its better one. Of a pod that no
+ * replica has nothing is known unless all of them have answered.
+ */
 export function mergePods(
   answers: readonly BrokerStatus[],
   declared: ReadonlyMap<string, string> | undefined,
+  { isComplete }: { readonly isComplete: boolean },
 ): readonly PodDelivery[] {
   const seen = new Map<string, BrokerPodStatus>()
   for (const { pods } of answers) {
@@ -141,7 +179,8 @@ export function mergePods(
   }
   const merged = new Map<string, PodDelivery>()
   for (const [uid, pod] of declared ?? []) {
-    if (!seen.has(uid)) merged.set(uid, { pod, uid, current: false, state: 'not connected' })
+    const state = isComplete ? 'not connected' : 'unknown'
+    if (!seen.has(uid)) merged.set(uid, { pod, uid, current: false, state })
   }
   for (const [uid, pod] of seen) {
     merged.set(uid, { pod: pod.podName, uid, current: pod.current, state: stateOf(pod) })

@@ -14,6 +14,7 @@ import { openStream, shows } from '../../support/broker-client.ts'
 import { startBroker, type TestBroker } from '../../support/broker.ts'
 import { FakeCluster } from '../../support/fake-cluster.ts'
 import { startFakeKubernetes } from '../../support/fake-kubernetes.ts'
+import { createAuthority } from '../../e2e/support/authority.ts'
 import { until } from '../../e2e/support/until.ts'
 
 const annotations = { 'latchkey.dev/secrets': '- secret: db\n  path: /etc/db/\n' }
@@ -37,7 +38,7 @@ function recordedTerminal(): {
 
 function question(broker: TestBroker, token: string): Parameters<typeof askBrokerStatus>[0] {
   return {
-    broker: { host: broker.host, port: broker.port },
+    way: { host: broker.host, port: broker.port },
     serverName: 'localhost',
     ca: Buffer.from(broker.ca),
     token: SecretBytes.take(utf8(token)),
@@ -86,16 +87,19 @@ test('pods are counted over all replicas, against those that declare the secret'
   t.teardown(() => {
     client.close()
   })
-  const brokers = [broker, second].map(({ host, port }) => ({ host, port }))
+  const replicas = [broker, second].map((each) => ({
+    name: `broker-${each.port}`,
+    ask: () => askBrokerStatus(question(each, admin)),
+  }))
   const { terminal, data, said } = recordedTerminal()
   const complete = await deliveryStatus(
     {
       terminal,
       cluster: client,
       signal: new AbortController().signal,
-      ask: ({ port }) => askBrokerStatus(question(port === broker.port ? broker : second, admin)),
+      replicas,
     },
-    { namespace: 'shop', secret: 'db', brokers, output: 'table' },
+    { namespace: 'shop', secret: 'db', output: 'table' },
   )
   t.false(complete)
   t.deepEqual(
@@ -115,6 +119,15 @@ test('who may not ask, and what cannot be asked, have codes of their own', async
   const pod = cluster.token(cluster.addPod())
   await t.throwsAsync(askBrokerStatus(question(broker, pod)), { code: 'ERR_FORBIDDEN' })
   await t.throwsAsync(askBrokerStatus(question(broker, 'forged')), { code: 'ERR_TOKEN_REFUSED' })
+  const asked = cluster.kubernetes.asked('POST', '/tokenreviews').length
+  const foreign = Buffer.from((await createAuthority('foreign')).cert)
+  for (const wrong of [{ ca: foreign }, { serverName: 'elsewhere' }]) {
+    await t.throwsAsync(askBrokerStatus({ ...question(broker, admin), ...wrong }), {
+      code: 'ERR_BROKER_UNTRUSTED',
+    })
+  }
+  // Whoever cannot be trusted to be a broker has seen no token.
+  t.is(cluster.kubernetes.asked('POST', '/tokenreviews').length, asked)
   await broker.stop()
   await t.throwsAsync(askBrokerStatus(question(broker, admin)), { code: 'ERR_BROKER_UNREACHABLE' })
 })
@@ -136,22 +149,41 @@ test('a pod between two replicas counts by the one where it is current', (t) => 
     [[stale], [pod]],
   ]) {
     const answers = pods.map((it) => ({ replica: 'r', version: 'v', pods: it }))
-    t.deepEqual(mergePods(answers, undefined), [
+    t.deepEqual(mergePods(answers, undefined, { isComplete: true }), [
       { pod: 'web-0', uid: 'u', current: true, state: 'current' },
     ])
   }
 })
 
 test('a replica that does not answer is told of, and nothing is called complete', async (t) => {
-  const { terminal, said } = recordedTerminal()
-  const brokers = [1, 2].map((port) => ({ host: 'h', port }))
-  const ask = async ({ port }: { readonly port: number }): Promise<BrokerStatus> => {
-    if (port === 2) throw new Error('away')
-    return { replica: 'r', version: '', pods: [] }
+  const { terminal, data, said } = recordedTerminal()
+  const away = async (): Promise<BrokerStatus> => {
+    throw new Error('away')
   }
-  const deps = { terminal, cluster: undefined, signal: new AbortController().signal, ask }
-  t.false(await deliveryStatus(deps, { namespace: 'shop', secret: 'db', brokers, output: 'json' }))
-  t.true(said.some((line) => line.startsWith('warning: h:2 did not answer')))
+  const ask = async (): Promise<BrokerStatus> => ({ replica: 'r', version: '', pods: [] })
+  const replicas = [
+    { name: 'broker-a', ask },
+    { name: 'broker-b', ask: away },
+  ]
+  const deps = { terminal, cluster: undefined, signal: new AbortController().signal, replicas }
+  t.false(await deliveryStatus(deps, { namespace: 'shop', secret: 'db', output: 'json' }))
+  t.deepEqual(said.slice(1), [
+    'warning: broker-b did not answer: away',
+    'warning: the answer is incomplete: 1 of 2 replicas are not in it, and pods of theirs count as unknown',
+  ])
+  t.like(JSON.parse(data.join()), { unanswered: ['broker-b'], replicas: [{ replica: 'r' }] })
+  const none = { ...deps, replicas: [{ name: 'broker-b', ask: away }] }
+  await t.throwsAsync(deliveryStatus(none, { namespace: 'shop', secret: 'db', output: 'json' }), {
+    message: 'away',
+  })
+})
+
+test('of a pod that only a replica without answer can have, nothing is claimed', (t) => {
+  const declared = new Map([['u', 'web-0']])
+  const states = [true, false].map(
+    (isComplete) => mergePods([], declared, { isComplete })[0]?.state,
+  )
+  t.deepEqual(states, ['not connected', 'unknown'])
 })
 
 test('replicas that have different versions are told of, and nothing is called complete', async (t) => {
@@ -169,13 +201,16 @@ test('replicas that have different versions are told of, and nothing is called c
     versions: readonly string[],
   ): Promise<{ readonly complete: boolean; readonly said: readonly string[] }> => {
     const { terminal, said } = recordedTerminal()
-    const ask = async ({ port }: { readonly port: number }): Promise<BrokerStatus> => {
-      const version = versions[port] ?? ''
-      return { replica: `r${port}`, version, pods: version === '' ? [] : [current(`p${port}`)] }
-    }
-    const deps = { terminal, cluster: undefined, signal: new AbortController().signal, ask }
-    const brokers = versions.map((_, port) => ({ host: 'h', port }))
-    const flags = { namespace: 'shop', secret: 'db', brokers, output: 'table' } as const
+    const replicas = versions.map((version, index) => ({
+      name: `broker-${index}`,
+      ask: async (): Promise<BrokerStatus> => ({
+        replica: `r${index}`,
+        version,
+        pods: version === '' ? [] : [current(`p${index}`)],
+      }),
+    }))
+    const deps = { terminal, cluster: undefined, signal: new AbortController().signal, replicas }
+    const flags = { namespace: 'shop', secret: 'db', output: 'table' } as const
     return { complete: await deliveryStatus(deps, flags), said }
   }
   const differ = await status(['old', 'new', ''])

@@ -37,6 +37,9 @@ export async function installAsWritten(
     if (text.includes('cat /etc/secrets/password') && !printed.endsWith('\nfirst-password')) {
       throw new Error(`the guide's example printed:\n${printed}`)
     }
+    if (text.includes('delivery status') && !/^web-\S+ +current$/m.test(printed)) {
+      throw new Error(`the guide's delivery status printed:\n${printed}`)
+    }
   }
   await runOk(ground, {
     command: await binary('kubectl'),
