@@ -153,7 +153,11 @@ function openCertificates(
       everyMs: Math.max(250, Math.min(seeEveryMs, shortest / 10)),
       authority: { lifetimeMs: authorityLifetimeMs, noticeMs: authorityNoticeMs },
       webhook: { names: certificates.webhookNames, lifetimeMs: webhookLifetimeMs },
-      broker: { names: certificates.brokerNames, lifetimeMs: brokerLifetimeMs },
+      broker: {
+        names: certificates.brokerNames,
+        host: config.sidecar.broker.host,
+        lifetimeMs: brokerLifetimeMs,
+      },
     },
     common,
   )

@@ -22,6 +22,8 @@ export interface AuthorityPolicy {
   readonly leafLifetimeMs: number
   /** What it must be able to vouch for. */
   readonly names: readonly string[]
+  /** Under which clients call that were told of the authorities there are, and of no others yet. */
+  readonly pinned: readonly string[]
 }
 
 /** What is to be done about a set of authorities. */
@@ -50,9 +52,11 @@ export function nextStep(
   }
   const keep = authorities.filter(({ facts }) => facts.notAfterMs > nowMs)
   const last = keep.at(-1)
-  // Nobody else can vouch for these names, so there is nothing to wait for.
-  if (last === undefined || !covers(last, policy.names))
-    return { keep, add: { signsFromMs: nowMs } }
+  if (last === undefined || !covers(last, policy.names)) {
+    // Where nobody else can vouch for the names that are called, there is nothing to wait for.
+    const canWait = keep.some((authority) => covers(authority, policy.pinned))
+    return { keep, add: { signsFromMs: canWait ? nowMs + policy.noticeMs : nowMs } }
+  }
   const renewAtMs = last.facts.notAfterMs - policy.leafLifetimeMs - 2 * policy.noticeMs
   return { keep, add: nowMs < renewAtMs ? undefined : { signsFromMs: nowMs + policy.noticeMs } }
 }
@@ -77,6 +81,22 @@ export function signerOf(
   const able = authorities.filter((authority) => covers(authority, options.names))
   const due = able.filter(({ signsFromMs }) => signsFromMs <= nowMs)
   return due.findLast(options.isKnown) ?? due[0] ?? able[0]
+}
+
+/**
+ * Those of `names` that a certificate can carry now without cutting off clients that call it under a
+ * `pinned` one: the others wait until the authority that can vouch for them has been made known.
+ */
+export function namesNow(
+  authorities: readonly Authority[],
+  nowMs: number,
+  options: { readonly names: readonly string[]; readonly pinned: readonly string[] },
+): readonly string[] {
+  const { names, pinned } = options
+  const due = authorities.filter(({ signsFromMs }) => signsFromMs <= nowMs)
+  if (due.some((authority) => covers(authority, names))) return names
+  const signer = due.findLast((authority) => covers(authority, pinned))
+  return signer === undefined ? names : names.filter((name) => signer.names.includes(name))
 }
 
 /** The certificates of all authorities, PEM, oldest first: what clients are to trust. */

@@ -9,6 +9,7 @@ import type { ServingCertificate } from '../server.ts'
 import {
   authorityOf,
   bundleOf,
+  namesNow,
   nextStep,
   parseAuthorities,
   printAuthorities,
@@ -32,9 +33,12 @@ const versionKey = { name: 'version.key', bytes: 32 } as const
 /** What the issuer is to see to. */
 export interface IssuerPolicy {
   readonly namespace: string
-  readonly authority: Omit<AuthorityPolicy, 'leafLifetimeMs' | 'names'>
+  readonly authority: Omit<AuthorityPolicy, 'leafLifetimeMs' | 'names' | 'pinned'>
   readonly webhook: Omit<LeafWish, 'usedPart'>
-  readonly broker: Omit<LeafWish, 'usedPart'>
+  readonly broker: Omit<LeafWish, 'usedPart'> & {
+    /** The name under which pods call it. */
+    readonly host: string
+  }
 }
 
 /** What the issuer needs from outside. */
@@ -155,6 +159,7 @@ export class CertificateIssuer {
       ...authority,
       leafLifetimeMs: Math.max(webhook.lifetimeMs, broker.lifetimeMs),
       names: [...new Set([...webhook.names, ...broker.names])],
+      pinned: [broker.host],
     }
   }
 
@@ -193,13 +198,15 @@ export class CertificateIssuer {
   async #seeBroker(signal: AbortSignal): Promise<void> {
     const { client, clock, random, log, metrics } = this.#deps
     const nowMs = clock.now()
-    const { names } = this.#policy.broker
+    const { host, ...broker } = this.#policy.broker
+    const pinned = [host]
+    const names = namesNow(this.#authorities, nowMs, { names: broker.names, pinned })
     // Pods were told of a new authority for as long as its notice, whoever else knows it.
     const signer = signerOf(this.#authorities, nowMs, { names, isKnown: () => true })
     if (signer === undefined) return
     const place = { namespace: this.#policy.namespace, name: secretNames.broker }
     const secret = await readSecretObject(client, place, signal)
-    const wish = { ...this.#policy.broker, usedPart: 1 / 3, signer, nowMs }
+    const wish = { ...broker, names, usedPart: 1 / 3, signer, nowMs }
     const bundle = utf8(this.bundle)
     const found = secret.bytes(versionKey.name)
     // Kept over every replacement: with another key all versions would have other names.

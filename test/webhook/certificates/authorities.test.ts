@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import {
   authorityOf,
   bundleOf,
+  namesNow,
   nextStep,
   parseAuthorities,
   printAuthorities,
@@ -20,6 +21,7 @@ const policy: AuthorityPolicy = {
   noticeMs: 30 * day,
   leafLifetimeMs: 3 * day,
   names,
+  pinned: ['b.svc'],
 }
 
 const made = async (signsFromMs: number, of: readonly string[] = names): Promise<Authority> =>
@@ -67,14 +69,31 @@ test('a clock that shows a time before the newest was made is not believed', (t)
   t.deepEqual(nextStep([first, second], start, policy), { keep: [first, second], add: undefined })
 })
 
-test('names that no authority can vouch for need one that can, at once', async (t) => {
+test('names that no authority can vouch for need one that can, which is made known first', async (t) => {
   const wider = { ...policy, names: [...names, 'c.svc'] }
-  t.deepEqual(nextStep([first], start, wider).add, { signsFromMs: start })
-  const able = await made(start, wider.names)
+  t.deepEqual(nextStep([first], start, wider).add, { signsFromMs: start + 30 * day })
+  const able = await made(start + 30 * day, wider.names)
   t.is(nextStep([first, able], start, wider).add, undefined)
-  t.is(signerOf([first, able], start, { names: wider.names, isKnown }), able)
-  t.is(signerOf([first, able], start, { names, isKnown }), able)
   t.is(signerOf([first], start, { names: wider.names, isKnown }), undefined)
+  for (const [nowMs, carried, signer] of [
+    [able.signsFromMs - 1, names, first],
+    [able.signsFromMs, wider.names, able],
+  ] as const) {
+    t.deepEqual(namesNow([first, able], nowMs, wider), carried)
+    t.is(signerOf([first, able], nowMs, { names: carried, isKnown }), signer)
+  }
+})
+
+test('a name that is called, and nobody can vouch for, is not waited for', async (t) => {
+  const other = { ...policy, names: ['b.svc', 'c.svc'], pinned: ['c.svc'] }
+  t.deepEqual(nextStep([first], start, other).add, { signsFromMs: start })
+  const able = await made(start, other.names)
+  t.deepEqual(namesNow([first, able], start, other), other.names)
+  t.is(signerOf([first, able], start, { names: other.names, isKnown }), able)
+  // Not even where the new one was to wait, for a name that is called only since.
+  const waiting = await made(start + day, other.names)
+  t.deepEqual(namesNow([first, waiting], start, other), other.names)
+  t.is(signerOf([first, waiting], start, { names: other.names, isKnown }), waiting)
 })
 
 test('the newest signs from its time on, if it is known', (t) => {

@@ -6,7 +6,7 @@ import { createKubernetesClient } from '../../../src/clients/kubernetes.ts'
 import { silentLog } from '../../../src/observe/log.ts'
 import { createMetrics } from '../../../src/observe/metrics.ts'
 import { CertificateIssuer, type IssuerPolicy } from '../../../src/webhook/certificates/issuer.ts'
-import { isSignedBy } from '../../../src/webhook/certificates/x509.ts'
+import { isSignedBy, readCertificate } from '../../../src/webhook/certificates/x509.ts'
 import { createWebhookMetrics } from '../../../src/webhook/metrics.ts'
 import { startFakeKubernetes, type FakeKubernetes } from '../../support/fake-kubernetes.ts'
 
@@ -20,7 +20,11 @@ const policy: IssuerPolicy = {
   namespace,
   authority: { lifetimeMs: 3650 * day, noticeMs: 30 * day },
   webhook: { names: ['webhook.svc'], lifetimeMs: day },
-  broker: { names: ['broker.svc', 'broker.svc.cluster.local'], lifetimeMs: 3 * day },
+  broker: {
+    names: ['broker.svc', 'broker.svc.cluster.local'],
+    host: 'broker.svc',
+    lifetimeMs: 3 * day,
+  },
 }
 
 interface Replica {
@@ -257,11 +261,46 @@ test('without its Secret, or with a damaged one, it says so and goes on serving'
   t.true(one.issuer.isServing)
 })
 
-test('names that change get an authority that may vouch for them', async (t) => {
-  const { replica } = await ground(t)
+test('a name more waits until the authority for it is known; pods go on believing the broker', async (t) => {
+  const { replica, data } = await ground(t)
   const one = await seen(replica())
-  const broker = { ...policy.broker, names: ['broker.example'] }
-  const two = await seen(replica({ broker }))
+  const [old = ''] = one.authorities
+  const names = [...policy.broker.names, 'broker-replicas.svc']
+  const two = await seen(replica({ broker: { ...policy.broker, names } }))
+  t.is(two.authorities.length, 2)
+  t.is(two.authorities[0], old)
+  const leaf = async (): Promise<string> => (await data('latchkey-broker-tls'))['tls.crt'] ?? ''
+  const before = await leaf()
+  t.true(isSignedBy(before, old))
+  t.deepEqual(namesOf(before), policy.broker.names)
+  // Meanwhile the broker hands the new one on.
+  t.is((await data('latchkey-broker-tls'))['ca.crt'], two.issuer.bundle)
+  two.now += 30 * day + hour
+  await seen(two)
+  t.true(isSignedBy(await leaf(), two.authorities[1] ?? ''))
+  t.deepEqual(namesOf(await leaf()), names)
+})
+
+test('names of the webhook that change do not change who signs for the broker', async (t) => {
+  const { replica, data } = await ground(t)
+  const one = await seen(replica())
+  const webhook = { ...policy.webhook, names: ['webhook.example'] }
+  const two = await seen(replica({ webhook }))
+  t.is(two.authorities.length, 2)
+  t.true(isSignedBy(two.served.at(-1) ?? '', two.authorities[1] ?? ''))
+  t.true(isSignedBy((await data('latchkey-broker-tls'))['tls.crt'] ?? '', one.authorities[0] ?? ''))
+})
+
+test('another name for pods to call gets an authority that vouches for it at once', async (t) => {
+  const { replica, data } = await ground(t)
+  const one = await seen(replica())
+  const names = ['broker.example', ...policy.broker.names]
+  const two = await seen(replica({ broker: { ...policy.broker, names, host: 'broker.example' } }))
   t.is(two.authorities.length, 2)
   t.is(two.authorities[0], one.authorities[0])
+  const leaf = (await data('latchkey-broker-tls'))['tls.crt'] ?? ''
+  t.true(isSignedBy(leaf, two.authorities[1] ?? ''))
+  t.deepEqual(namesOf(leaf), names)
 })
+
+const namesOf = (leaf: string): readonly string[] => readCertificate(leaf).names
