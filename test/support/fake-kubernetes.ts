@@ -167,16 +167,16 @@ export class FakeKubernetes {
     for (const watch of this.#watches) if (covers(watch.path, path)) watch.send(event)
   }
 
-  #upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
-    const url = new URL(request.url ?? '', this.#url)
-    const seen: SeenRequest = {
-      method: request.method ?? '',
-      path: url.pathname,
-      query: url.searchParams,
-      body: {},
-      authorization: request.headers.authorization,
-    }
+  #see(request: http.IncomingMessage, body: Json): SeenRequest {
+    const { pathname: path, searchParams: query } = new URL(request.url ?? '', this.#url)
+    const { method = '', headers } = request
+    const seen = { method, path, query, body, authorization: headers.authorization }
     this.seen.push(seen)
+    return seen
+  }
+
+  #upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
+    const seen = this.#see(request, {})
     this.#upgraded.add(socket)
     socket.on('error', () => undefined)
     socket.on('close', () => this.#upgraded.delete(socket))
@@ -186,18 +186,10 @@ export class FakeKubernetes {
   }
 
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '', this.#url)
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const text = Buffer.concat(chunks).toString()
-    const seen: SeenRequest = {
-      method: request.method ?? '',
-      path: url.pathname,
-      query: url.searchParams,
-      body: (text === '' ? {} : JSON.parse(text)) as Json,
-      authorization: request.headers.authorization,
-    }
-    this.seen.push(seen)
+    const seen = this.#see(request, (text === '' ? {} : JSON.parse(text)) as Json)
     const fault = this.fault(seen)
     if (fault === 'hang') {
       await new Promise((resolve) => response.on('close', resolve))
@@ -221,7 +213,7 @@ export class FakeKubernetes {
       const [, namespace = '', name = ''] =
         /namespaces\/(.+)\/serviceaccounts\/(.+)\/token$/.exec(path) ?? []
       const token = this.issueToken({ namespace, name }, spec)
-      if (token === undefined) answer(response, 404, { kind: 'Status', code: 404 })
+      if (token === undefined) answer(response, 404, notFound)
       else answer(response, 201, { status: { token } })
     } else if (path === '/readyz' || path === '/version') answer(response, 200, {})
     else if (method === 'POST') {
