@@ -1,7 +1,9 @@
 import test from 'ava'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import { readWebhookCommand } from '../../../src/webhook/config.ts'
+import { fencedBlocks } from '../../support/markdown.ts'
 import { type ApiServer, startApiServer } from '../support/api-server.ts'
 import { binary } from '../support/binaries.ts'
 import { createClusterIdentity } from '../support/cluster-identity.ts'
@@ -203,6 +205,16 @@ test.serial('what changes with the values changes back with them', async (t) => 
   t.notDeepEqual(await stored(), before)
   await upgrade()
   t.deepEqual(await stored(), before)
+})
+
+test.serial('the key of versions is put in as the README says', async (t) => {
+  const readme = await readFile(join(chart, '../README.md'), 'utf8')
+  const [block] = fencedBlocks(readme).filter(({ words }) => words.includes('version-key'))
+  const env = { KUBECONFIG: server.kubeconfig, PATH: `${dirname(kubectl)}:/usr/bin:/bin` }
+  await runOk(ground, { command: 'bash', args: ['-euc', block?.text ?? 'false'], env })
+  const secrets = collection('v1', 'secrets', 'latchkey-system')
+  const { data } = await server.admin.get(secrets, 'latchkey-broker-tls')
+  t.is(Buffer.from(String((data as Fields)['version.key']), 'base64').length, 32)
 })
 
 test.serial('a second release is refused, and touches nothing of the first', async (t) => {

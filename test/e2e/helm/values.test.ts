@@ -2,9 +2,11 @@ import test from 'ava'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
+import { readWebhookCommand } from '../../../src/webhook/config.ts'
+import { fencedBlocks } from '../../support/markdown.ts'
 import { binary } from '../support/binaries.ts'
 import { useGround } from '../support/ground.ts'
-import { documentsOf, type Manifest } from '../support/manifests.ts'
+import { documentsOf, type Fields, type Manifest } from '../support/manifests.ts'
 import { type Ran, runProgram } from '../support/run-program.ts'
 
 // What Helm makes of values that people give the chart; no cluster is asked.
@@ -143,4 +145,30 @@ test('what would not work together is refused, or follows', async (t) => {
   t.true(audience.includes('"--audience=secrets"'))
   const ports = JSON.stringify(await rendered('networkPolicy.apiServerPorts={443,16443}'))
   t.true(ports.includes('"port":16443') && !ports.includes('"port":6443'))
+})
+
+test('certificates come from the files that the README shows how to mount', async (t) => {
+  const readme = await readFile(join(chart, '../README.md'), 'utf8')
+  const [block] = fencedBlocks(readme).filter(({ words }) => words.includes('values'))
+  const values = join(ground.dir, 'files.yaml')
+  await writeFile(values, block?.text ?? '')
+  const { code, stdout, stderr } = await templated('--values', values)
+  t.is(code, 0, stderr)
+  const manifests = documentsOf(stdout)
+  const find = (kind: string): Manifest | undefined =>
+    manifests.find((each) => each.kind === kind && each.metadata.name === 'latchkey-webhook')
+  const file = (find('ConfigMap')?.['data'] as Fields)['webhook.yaml']
+  const command = await readWebhookCommand(['--config', 'f', '--pod', 'p'], {
+    readText: async () => String(file),
+    ownNamespace: async () => 'latchkey-system',
+  })
+  const issuer = {
+    issuer: 'files',
+    cert: '/run/certs/webhook/tls.crt',
+    key: '/run/certs/webhook/tls.key',
+    brokerCa: '/run/certs/broker/ca.crt',
+  }
+  t.like(command, { config: { certificates: issuer } })
+  const texts = textsIn(find('Deployment'))
+  for (const path of ['/run/certs/webhook', '/run/certs/broker']) t.true(texts.includes(path), path)
 })

@@ -20,6 +20,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "latchkey.settings" -}}
 {{- $settings := deepCopy .Values.settings }}
 {{- if not $settings.sidecar.image }}{{ $_ := unset $settings.sidecar "image" }}{{ end }}
+{{- with $settings.certificates }}
+{{- /* The others are of certificates that the webhook makes itself, and it refuses what it would not use. */}}
+{{- if eq "files" (.issuer | default "self") }}{{ $_ := set $settings "certificates" (pick . "issuer" "cert" "key" "broker-ca") }}{{ end }}
+{{- end }}
 {{- $_ := set $settings "broker" (printf "latchkey-broker.%s.svc:24443" .Release.Namespace) }}
 {{- $_ := set $settings "exempt-namespaces" (.Values.exemptNamespaces | default list) }}
 {{- toYaml $settings }}
