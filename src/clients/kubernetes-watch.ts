@@ -54,7 +54,8 @@ const idleMs = 150_000
 
 /**
  * Lists and watches a collection until the signal is aborted: it resumes where it was cut off, lists
- * again when the server no longer knows that place (410), and waits, jittered, between failures.
+ * again when the server no longer knows that place or says nothing for long, and waits, jittered,
+ * between failures.
  */
 export function watchResource<Item>(spec: WatchSpec<Item>, deps: WatchDeps): ResourceWatch {
   const state: WatchState = { version: undefined, live: false, confirmedAtMs: undefined }
@@ -144,7 +145,7 @@ async function list<Item>(
 
 async function follow<Item>(
   spec: WatchSpec<Item>,
-  { client, signal, random }: WatchDeps,
+  { client, clock, signal, random }: WatchDeps,
   state: WatchState,
 ): Promise<void> {
   const lines = await client.lines(spec.path, {
@@ -161,16 +162,24 @@ async function follow<Item>(
     signal,
   })
   state.live = true
-  for await (const line of lines) {
-    const event = objectOf(JSON.parse(line.toString('utf8')) as unknown)
-    const object = event['object']
-    const type = textOf(event, 'type')
-    if (type === 'ERROR') throw watchError(object, spec.path)
-    const { resourceVersion } = metaOf(object)
-    if (resourceVersion === '') throw malformed(spec.path)
-    if (type === 'ADDED' || type === 'MODIFIED') spec.changed('written', spec.project(object))
-    else if (type === 'DELETED') spec.changed('deleted', spec.project(object))
-    state.version = resourceVersion
+  let heardAtMs = clock.monotonicMs()
+  try {
+    for await (const line of lines) {
+      heardAtMs = clock.monotonicMs()
+      const event = objectOf(JSON.parse(line.toString('utf8')) as unknown)
+      const object = event['object']
+      const type = textOf(event, 'type')
+      if (type === 'ERROR') throw watchError(spec.path)
+      const { resourceVersion } = metaOf(object)
+      if (resourceVersion === '') throw malformed(spec.path)
+      if (type === 'ADDED' || type === 'MODIFIED') spec.changed('written', spec.project(object))
+      else if (type === 'DELETED') spec.changed('deleted', spec.project(object))
+      state.version = resourceVersion
+    }
+  } finally {
+    // An etcd that was restored from a backup is behind that place, and a server then says nothing,
+    // not even where it is, until etcd has come to it: what is written before is never told.
+    if (clock.monotonicMs() - heardAtMs >= idleMs - 1_000) state.version = undefined
   }
 }
 
@@ -179,13 +188,12 @@ function selector({ name }: { readonly name?: string }): Readonly<Record<string,
   return name === undefined ? {} : { fieldSelector: `metadata.name=${name}` }
 }
 
-/** An ERROR event carries a Status; 410 means that the place to resume from is gone. */
-function watchError(object: unknown, path: string): LatchkeyError {
-  const gone = objectOf(object)['code'] === 410
-  return new LatchkeyError(
-    gone ? 'ERR_KUBERNETES_GONE' : 'ERR_KUBERNETES_UNAVAILABLE',
-    `the watch of ${path} ended with an error`,
-  )
+/**
+ * An ERROR event: mostly that the place to resume from is gone (410), and whatever else it is, it may
+ * be about that place, so that to resume there would fail for ever.
+ */
+function watchError(path: string): LatchkeyError {
+  return new LatchkeyError('ERR_KUBERNETES_GONE', `the watch of ${path} ended with an error`)
 }
 
 function malformed(path: string): LatchkeyError {

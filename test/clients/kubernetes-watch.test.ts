@@ -1,9 +1,11 @@
 import test, { type ExecutionContext } from 'ava'
 import { systemClock } from '../../src/base/clock.ts'
+import { LatchkeyError } from '../../src/base/errors.ts'
 import { createKubernetesClient } from '../../src/clients/kubernetes.ts'
 import { metaOf, objectOf } from '../../src/clients/kubernetes-objects.ts'
 import { watchResource, type ResourceWatch } from '../../src/clients/kubernetes-watch.ts'
 import { until } from '../e2e/support/until.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { startFakeKubernetes, type FakeKubernetes } from '../support/fake-kubernetes.ts'
 
 const path = '/api/v1/namespaces/shop/pods'
@@ -117,6 +119,59 @@ test('when its place is forgotten it lists again', async (t) => {
   await fake.start()
   await until('the list', () => log.length === 2, soon)
   t.deepEqual(log, ['all ', 'all meanwhile+'])
+})
+
+test('a server that says nothing for long, or breaks off with an error, is not resumed but listed again', async (t) => {
+  const unavailable = new LatchkeyError('ERR_KUBERNETES_UNAVAILABLE', 'the connection broke')
+  const error = Buffer.from(JSON.stringify({ type: 'ERROR', object: { code: 500 } }))
+  const endings: readonly [string, (clock: ManualClock) => Promise<Buffer>, number][] = [
+    ['a connection that breaks', () => Promise.reject(unavailable), 1],
+    [
+      'silence',
+      async (clock) => {
+        await clock.advance(150_000)
+        throw unavailable
+      },
+      2,
+    ],
+    ['an error that is no 410', () => Promise.resolve(error), 2],
+  ]
+  for (const [title, end, lists] of endings) {
+    const clock = new ManualClock()
+    const stop = new AbortController()
+    let watches = 0
+    const lines = async function* (): AsyncGenerator<Buffer> {
+      watches += 1
+      if (watches === 1) yield await end(clock)
+      else
+        await new Promise((_, reject) => {
+          stop.signal.addEventListener('abort', reject)
+        })
+    }
+    let replaced = 0
+    watchResource(
+      {
+        ...{ path, content: 'whole', list: 'position', project: () => undefined },
+        replaced: () => (replaced += 1),
+        changed: () => undefined,
+        problem: () => undefined,
+      },
+      {
+        client: {
+          request: async () => ({ metadata: { resourceVersion: '7' } }),
+          lines: async () => lines(),
+          exchange: () => Promise.reject(unavailable),
+          close: () => undefined,
+        },
+        clock,
+        random: () => 0.5,
+        signal: stop.signal,
+      },
+    )
+    while (watches < 2) await clock.advance(100)
+    t.is(replaced, lists, title)
+    stop.abort()
+  }
 })
 
 test('a list that is refused is tried again, more and more seldom, and told as a problem', async (t) => {
