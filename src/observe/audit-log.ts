@@ -43,6 +43,8 @@ export interface AuditLimits {
   readonly checkpointMs: number
   /** Milliseconds between syncs, and between attempts to write while that fails. */
   readonly tickMs: number
+  /** Milliseconds until a file that does not answer, as on a disk that hangs, counts as failing. */
+  readonly stalledMs: number
 }
 
 const defaults: AuditLimits = {
@@ -50,6 +52,7 @@ const defaults: AuditLimits = {
   checkpointLines: 1_000,
   checkpointMs: 60_000,
   tickMs: 1_000,
+  stalledMs: 5_000,
 }
 /** Lines composed at a time, so that a large fan-out does not hold up the event loop. */
 const batchLines = 256
@@ -87,6 +90,8 @@ class AuditLog implements AuditSink {
   #seq = 0
   #prev = ''
   #queue: Waiting[] = []
+  /** What is being written. */
+  #batch: readonly Waiting[] = []
   #lost = 0
   #flushing = false
   #sinceCheckpoint = 0
@@ -94,6 +99,7 @@ class AuditLog implements AuditSink {
   #dirty = false
   /** Everything that touches the file happens in this order, one at a time. */
   #turn: Promise<void> = Promise.resolve()
+  #turnSinceMs: number | undefined
   #ticking: Promise<void> | undefined
 
   constructor(file: AuditFile, deps: AuditLogDeps) {
@@ -105,6 +111,7 @@ class AuditLog implements AuditSink {
   async begin(): Promise<void> {
     await this.#beginChain()
     this.#ticking = this.#tick()
+    void this.#watchOver()
   }
 
   admit(event: AuditEvent): Promise<void> {
@@ -121,18 +128,24 @@ class AuditLog implements AuditSink {
   async close(): Promise<void> {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
-    await this.#ticking
-    await this.#exclusively(async () => {
+    const written = this.#exclusively(async () => {
       await this.#flush()
       await this.#checkpoint({ final: true })
     })
+    const closed = Promise.all([this.#ticking, written]).then(() => this.#file.close())
+    const patience = new AbortController()
+    const { clock } = this.#deps
+    await Promise.race([
+      closed,
+      clock.sleep(2 * this.#limits.stalledMs, patience.signal).catch(() => undefined),
+    ])
+    patience.abort()
     this.#rejectGated(unavailable('the audit log was closed'))
-    await this.#file.close()
   }
 
   #enqueue(waiting: Waiting): void {
     const closed = this.#stop.signal.aborted
-    if (closed || this.#queue.length >= this.#limits.maxQueued) {
+    if (closed || this.#queue.length + this.#batch.length >= this.#limits.maxQueued) {
       this.#lost += 1
       waiting.gate?.reject(
         unavailable(closed ? 'the audit log is closed' : 'the audit queue is full'),
@@ -149,20 +162,51 @@ class AuditLog implements AuditSink {
   }
 
   #exclusively(work: () => Promise<void>): Promise<void> {
-    this.#turn = this.#turn.then(work).catch(this.#fail)
+    const turn = async (): Promise<void> => {
+      this.#turnSinceMs = this.#deps.clock.monotonicMs()
+      try {
+        await work()
+      } catch (error) {
+        this.#fail(error)
+      } finally {
+        this.#turnSinceMs = undefined
+      }
+    }
+    this.#turn = this.#turn.then(turn)
     return this.#turn
+  }
+
+  /** Sees to it that nobody waits for a file that does not answer: withdrawals must go on. */
+  async #watchOver(): Promise<void> {
+    const { clock } = this.#deps
+    for (;;) {
+      await clock.sleep(this.#limits.tickMs, this.#stop.signal).catch(() => undefined)
+      if (this.#stop.signal.aborted) return
+      const busyMs = clock.monotonicMs() - (this.#turnSinceMs ?? Infinity)
+      if (this.healthy && busyMs >= this.#limits.stalledMs) {
+        this.#fail(unavailable('the audit file does not answer'))
+      }
+    }
   }
 
   /** Writes what waits, batch by batch. */
   async #flush(): Promise<void> {
     while (this.#queue.length > 0 || this.#lost > 0) {
-      const batch = this.#queue.slice(0, batchLines)
+      const batch = (this.#batch = this.#queue.slice(0, batchLines))
+      this.#queue = this.#queue.slice(batch.length)
       const lost = this.#lost
       const lines: Line[] = batch.map(({ event: { event, ...fields } }) => ({ event, fields }))
       if (lost > 0) lines.push({ event: 'audit.lost', fields: { count: lost } })
-      await this.#write(lines)
-      this.#queue = this.#queue.slice(batch.length)
+      try {
+        await this.#write(lines)
+      } catch (error) {
+        this.#queue = [...batch, ...this.#queue]
+        throw error
+      } finally {
+        this.#batch = []
+      }
       this.#lost -= lost
+      this.#turnSinceMs = this.#deps.clock.monotonicMs()
       for (const { gate } of batch) gate?.resolve()
       this.#recover()
       if (this.#sinceCheckpoint >= this.#limits.checkpointLines) await this.#checkpoint({})
@@ -240,7 +284,8 @@ class AuditLog implements AuditSink {
   async #maintain(): Promise<void> {
     if (!(await this.#file.current())) {
       const next = await this.#deps.open()
-      await this.#file.close()
+      // What went into the former file must survive a power cut as what comes after it does.
+      await this.#sync().finally(() => this.#file.close())
       this.#file = next
     }
     const due = this.#deps.clock.monotonicMs() - this.#checkpointAtMs >= this.#limits.checkpointMs
@@ -270,7 +315,7 @@ class AuditLog implements AuditSink {
 
   /** Whoever waits must not wait for a disk to be emptied, and what did not happen is not recorded. */
   #rejectGated(error: unknown): void {
-    const gated = this.#queue.filter(({ gate }) => gate !== undefined)
+    const gated = [...this.#batch, ...this.#queue].filter(({ gate }) => gate !== undefined)
     this.#queue = this.#queue.filter(({ gate }) => gate === undefined)
     for (const { gate } of gated) gate?.reject(error)
   }

@@ -84,7 +84,9 @@ export interface AuditSink {
    * would survive the death of this process.
    *
    * @throws `ERR_AUDIT_UNAVAILABLE` when it cannot be recorded: at once while the sink is known to be
-   * failing. It is then not recorded later either; what it would have allowed must not happen.
+   * failing, and within seconds when the file does not answer. What it would have allowed must not
+   * happen. It is then not recorded later either, unless it was being written when the file stopped
+   * answering.
    */
   admit(event: AuditEvent): Promise<void>
   /**

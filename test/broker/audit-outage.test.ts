@@ -54,6 +54,37 @@ test('while the audit cannot be written nothing new is handed out, and what must
   await until('readiness', async () => (await broker.ready()) === 200, soon)
 })
 
+test('an audit file that does not answer keeps no withdrawal from a pod', async (t) => {
+  const hold = { gate: undefined as Promise<void> | undefined }
+  const auditFile = (file: AuditFile): AuditFile => ({
+    ...file,
+    damaged: false,
+    append: async (bytes) => {
+      await hold.gate
+      await file.append(bytes)
+    },
+  })
+  const kubernetes = await startFakeKubernetes(t)
+  const cluster = new FakeCluster(kubernetes)
+  for (const name of ['db', 'tls']) {
+    cluster.setSecret(name, { k: 'one' })
+    cluster.grant('web', name)
+  }
+  const broker = await startBroker(t, { kubernetes, auditFile })
+  const token = cluster.token(cluster.addPod())
+  const it = openStream(t, broker, { token, references: ['db', 'tls'] })
+  await shows(t, it, 'db=READY k=one, tls=READY k=one')
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  hold.gate = promise.then(() => undefined)
+  cluster.setSecret('db', { k: 'two' })
+  await sleep(100)
+  cluster.removeSecret('tls')
+  await shows(t, it, 'db=UNAVAILABLE, tls=NOT_FOUND')
+  t.is(await broker.ready(), 503)
+  resolve(undefined)
+  await shows(t, it, 'db=READY k=two, tls=NOT_FOUND')
+})
+
 test('who may list the pods of a namespace sees who has which version, and others do not', async (t) => {
   const kubernetes = await startFakeKubernetes(t)
   const cluster = new FakeCluster(kubernetes)

@@ -183,7 +183,7 @@ async function openParts(
           replica: 'replica-1',
           onCheckpoint: reports.auditCheckpoint,
           onHealth: reports.auditHealth,
-          limits: { tickMs: 50 },
+          limits: { tickMs: 50, stalledMs: 1_000 },
         })
   return {
     source,

@@ -1,0 +1,70 @@
+import type { ExecutionContext } from 'ava'
+import * as fs from 'node:fs/promises'
+import { systemClock } from '../../src/base/clock.ts'
+import { createRandomPool } from '../../src/base/random.ts'
+import type { AuditEvent, AuditSink } from '../../src/observe/audit.ts'
+import { openAuditFile, type AuditFile } from '../../src/observe/audit-file.ts'
+import { createAuditKey } from '../../src/observe/audit-key.ts'
+import { openAuditLog, type AuditLimits } from '../../src/observe/audit-log.ts'
+import { exportPublicKey, type AuditHead } from '../../src/observe/audit-record.ts'
+import { verifyAudit, type AuditReport } from '../../src/observe/audit-verify.ts'
+import { temporaryDirectory } from './secret-store.ts'
+
+/** Patience with what comes in milliseconds. */
+export const soon = { timeoutMs: 5_000, everyMs: 2 }
+/** Something to record. */
+export const event: AuditEvent = {
+  event: 'secret.allowed',
+  outcome: 'allowed',
+  what: [{ secret: 'db', keys: [] }],
+}
+/** Signs the checkpoints. */
+export const key = createAuditKey()
+
+/** A log and what it has told. */
+export interface TestAuditLog {
+  readonly log: AuditSink
+  readonly path: string
+  readonly heads: AuditHead[]
+  readonly health: unknown[]
+}
+
+/** Opens a log, which is closed with the test. */
+export async function openTestLog(
+  t: ExecutionContext,
+  options: {
+    readonly path?: string
+    readonly limits?: Partial<AuditLimits>
+    readonly wrap?: (file: AuditFile) => AuditFile
+  } = {},
+): Promise<TestAuditLog> {
+  const path = options.path ?? `${await temporaryDirectory(t)}/audit.jsonl`
+  const heads: AuditHead[] = []
+  const health: unknown[] = []
+  const log = await openAuditLog({
+    open: async () => (options.wrap ?? ((file) => file))(await openAuditFile(path)),
+    clock: systemClock,
+    random: createRandomPool(),
+    key,
+    program: 'test',
+    replica: 'one',
+    onCheckpoint: (head) => heads.push(head),
+    onHealth: (problem) => health.push(problem),
+    limits: { tickMs: 5, ...options.limits },
+  })
+  t.teardown(() => log.close())
+  return { log, path, heads, health }
+}
+
+/** What the verifier says of a file. */
+export async function auditReport(
+  path: string,
+  heads: readonly AuditHead[] = [],
+): Promise<AuditReport> {
+  const text = await fs.readFile(path)
+  const lines = text
+    .toString('latin1')
+    .split('\n')
+    .map((line) => Buffer.from(line, 'latin1'))
+  return verifyAudit(lines, { keys: [exportPublicKey(key)], heads })
+}
