@@ -161,6 +161,7 @@ test('a server that says nothing for long, or breaks off with an error, is not r
           request: async () => ({ metadata: { resourceVersion: '7' } }),
           lines: async () => lines(),
           exchange: () => Promise.reject(unavailable),
+          dial: () => Promise.reject(unavailable),
           close: () => undefined,
         },
         clock,
