@@ -18,6 +18,7 @@ const needed: readonly ToolName[] = ['etcd', 'kube-apiserver', 'kubectl']
 const extraPrograms: Readonly<Record<string, readonly ToolName[]>> = {
   'older-*': ['older-kube-apiserver'],
   '*guide*': ['etcdctl', 'kubeadm'],
+  'etcd/client-users': ['etcdctl'],
   'etcd/snapshot*': ['etcdctl', 'etcdutl'],
   'etcd/scan*': ['etcdctl', 'transformer'],
   'etcd/drill': ['etcdctl', 'etcdutl'],

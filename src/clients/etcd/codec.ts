@@ -168,6 +168,8 @@ export interface WatchMessage {
   readonly revision: number
   readonly created: boolean
   readonly canceled: boolean
+  /** Why it was; may be empty all the same. */
+  readonly cancelReason: string
   /** Not 0 when the revision to begin at was compacted away: the oldest that is left. */
   readonly compactRevision: number
   /** Whether the next message continues this one. */
@@ -189,6 +191,7 @@ export function readWatch(message: Uint8Array): WatchMessage {
     revision: headerRevision(fields),
     created: numberOf(fields.get(3)) === 1,
     canceled: numberOf(fields.get(4)) === 1,
+    cancelReason: textOf(fields.get(6)),
     compactRevision: numberOf(fields.get(5)),
     fragment: numberOf(fields.get(7)) === 1,
     events,

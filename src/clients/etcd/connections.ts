@@ -12,7 +12,7 @@ import {
 import { isIP } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
 import { printHostPort, type HostPort } from '../../base/address.ts'
-import { etcdError, isRefusedForLeader, isUnanswered } from './errors.ts'
+import { etcdError, isNotTried, isUnanswered } from './errors.ts'
 
 /** What TLS needs, as PEM; `undefined` for plain connections. */
 export interface TlsMaterial {
@@ -117,7 +117,7 @@ export class EtcdConnections {
         })
       } catch (error) {
         limits.signal?.throwIfAborted()
-        const mayRepeat = isRead ? isUnanswered(error) : isRefusedForLeader(error)
+        const mayRepeat = isNotTried(error) || (isRead && isUnanswered(error))
         const late = deadlineMs - performance.now() < 100
         if (!mayRepeat || late) {
           throw etcdError(error, { method: path, endpoint: endpoint.name, sentWrite: !isRead })

@@ -9,6 +9,15 @@ const noLeader = 'etcdserver: no leader'
 const noSpace = 'etcdserver: mvcc: database space exceeded'
 const tooLarge = 'etcdserver: request is too large'
 const noUser = 'etcdserver: user name is empty'
+const badToken = 'etcdserver: invalid auth token'
+const denied = 'etcdserver: permission denied'
+const learner = 'etcdserver: rpc not supported for learner'
+/** The users have changed between the question and its turn, which then is not taken. */
+const usersChanged = 'etcdserver: revision of auth store is old'
+const tooMany = 'etcdserver: too many requests'
+
+/** What is said before anything is begun, whatever the gRPC code, which some releases have changed. */
+const notTried: ReadonlySet<string> = new Set([noLeader, learner, usersChanged, tooMany])
 
 const unanswered: ReadonlySet<status> = new Set([
   status.UNAVAILABLE,
@@ -22,6 +31,9 @@ const unanswered: ReadonlySet<status> = new Set([
 const hints: Readonly<Partial<Record<string, string>>> = {
   [noSpace]: 'compact and defragment etcd, then disarm the alarm: etcdctl alarm disarm',
   [tooLarge]: 'raise --max-request-bytes of etcd',
+  [learner]: 'name members that vote: a learner answers nothing until it is promoted',
+  [tooMany]: 'etcd has more to do than it can; repeat the command later',
+  [usersChanged]: 'the users of etcd have just been changed; repeat the command',
 }
 
 /** What was asked of whom, for messages. */
@@ -39,9 +51,17 @@ export function isUnanswered(error: unknown): boolean {
   return unanswered.has(codeOf(error))
 }
 
-/** Whether etcd says that nothing was tried, since the member sees no leader. */
-export function isRefusedForLeader(error: unknown): boolean {
-  return detailsOf(error) === noLeader
+/** Whether etcd says that nothing was tried, so that a write too may be sent again. */
+export function isNotTried(error: unknown): boolean {
+  return notTried.has(detailsOf(error))
+}
+
+/** Why a watch was ended, as etcd says it in the watch's own message. */
+export function endedWatch(reason: string, endpoint: string): LatchkeyError {
+  // It is the text of an error, and no error.
+  const details = reason.replace(/^rpc error: code = \w+ desc = /, '')
+  const code = details === denied ? status.PERMISSION_DENIED : status.FAILED_PRECONDITION
+  return etcdError({ code, details }, { method: 'the watch', endpoint, sentWrite: false })
 }
 
 /** A failed call as an error of ours. etcd's own words name no value of a key, and are cut and cleaned. */
@@ -52,16 +72,18 @@ export function etcdError(error: unknown, asked: Asked): LatchkeyError {
   const where = `etcd ${asked.endpoint}`
   const code = codeOf(error)
   if (code === status.OUT_OF_RANGE && details === compacted) {
-    return new LatchkeyError('ERR_ETCD_COMPACTED', `${where} has compacted the revision away`)
+    return new LatchkeyError('ERR_ETCD_COMPACTED', `${where} has compacted the revision away`, {
+      hint: 'repeat the command; where reading all of etcd takes longer than the five minutes after which API servers compact it, read a file of "etcdctl snapshot save" instead',
+    })
   }
-  if (code === status.UNAUTHENTICATED || details === noUser) {
+  if (code === status.UNAUTHENTICATED || details === noUser || details === badToken) {
     return new LatchkeyError('ERR_ETCD_UNAUTHENTICATED', `${where} does not know who is asking`, {
-      hint: 'give --etcd-cert and --etcd-key whose common name is a user of etcd',
+      hint: 'give --etcd-cert and --etcd-key whose common name is a user of etcd, and see that etcd runs with --client-cert-auth: names with passwords are not used',
     })
   }
   if (code === status.PERMISSION_DENIED) {
     return new LatchkeyError('ERR_ETCD_FORBIDDEN', `${where} does not permit ${asked.method}`, {
-      hint: 'grant the user that the client certificate names a role for the keys: etcdctl role grant-permission',
+      hint: 'give the user that the client certificate names a role for the keys: etcdctl role grant-permission ROLE --prefix=true readwrite PREFIX/; for what reads all of etcd, ROLE --from-key=true read ""',
     })
   }
   if (code === status.RESOURCE_EXHAUSTED && !details.startsWith('etcdserver:')) {
@@ -76,7 +98,7 @@ export function etcdError(error: unknown, asked: Asked): LatchkeyError {
       ...(hint === undefined ? {} : { hint }),
     })
   }
-  if (asked.sentWrite && !isRefusedForLeader(error)) {
+  if (asked.sentWrite && !isNotTried(error)) {
     return new LatchkeyError(
       'ERR_ETCD_UNCERTAIN',
       `${where} did not say whether ${asked.method} was done${said}`,

@@ -3,6 +3,7 @@ import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
 import { backoffMs, type Backoff } from '../../base/retry.ts'
 import { readWatch, watchRequest, type WatchMessage } from './codec.ts'
 import type { EtcdConnections } from './connections.ts'
+import { endedWatch } from './errors.ts'
 import type { EtcdEvent, EtcdKey } from './messages.ts'
 
 /** What is watched, and who is told. */
@@ -69,7 +70,7 @@ async function follow(
   place: Place,
 ): Promise<void> {
   const { signal } = options
-  const { call, failed } = await connections.duplex('Watch/Watch', {
+  const { call, failed, endpoint } = await connections.duplex('Watch/Watch', {
     timeoutMs: connectMs,
     signal,
   })
@@ -84,11 +85,7 @@ async function follow(
           `etcd has compacted revision ${place.next} away`,
         )
       }
-      if (message.canceled) {
-        throw new LatchkeyError('ERR_ETCD_FORBIDDEN', 'etcd does not permit the watch', {
-          hint: 'grant the user that the client certificate names a role for the keys',
-        })
-      }
+      if (message.canceled) throw endedWatch(message.cancelReason, endpoint)
       if (signal.aborted) return
       if (message.events.length > 0) options.onEvents(message.events, message.revision)
       if (message.created) options.onLive?.(message.revision)
