@@ -1,6 +1,7 @@
 import type { HostPort } from '../base/address.ts'
 import { LatchkeyError } from '../base/errors.ts'
 import { parseFlags, parseMapping } from '../base/settings.ts'
+import { printDuration } from '../injection/duration.ts'
 import type { Json, JsonObject } from '../injection/pod/json.ts'
 import { isObject } from '../injection/pod/json.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
@@ -8,20 +9,23 @@ import { ConfigFields } from './config-fields.ts'
 import type { SidecarSettings } from './settings.ts'
 import { readSidecarConfig } from './sidecar-config.ts'
 
+/** How long certificates that are made here are valid, in milliseconds. */
+export interface CertificateLifetimes {
+  readonly authorityLifetimeMs: number
+  /** For how long a new authority is handed out before it signs. */
+  readonly authorityNoticeMs: number
+  readonly webhookLifetimeMs: number
+  readonly brokerLifetimeMs: number
+}
+
 /** Where the certificates come from. */
 export type CertificateConfig =
   /** Made here, from an authority in a Secret of the own namespace. */
-  | {
+  | (CertificateLifetimes & {
       readonly issuer: 'self'
-      /** Milliseconds that an authority is valid. */
-      readonly authorityLifetimeMs: number
-      /** Milliseconds for which a new authority is handed out before it signs. */
-      readonly authorityNoticeMs: number
-      readonly webhookLifetimeMs: number
-      readonly brokerLifetimeMs: number
       readonly webhookNames: readonly string[]
       readonly brokerNames: readonly string[]
-    }
+    })
   /** Somebody else's (cert-manager), in files that are watched. */
   | {
       readonly issuer: 'files'
@@ -201,6 +205,14 @@ function readCertificates(
   const brokerNames = new Set([broker.host, ...service('latchkey-broker')])
   return {
     issuer: 'self',
+    ...readLifetimes(fields),
+    webhookNames: fields.texts('webhook-names') ?? service('latchkey-webhook'),
+    brokerNames: fields.texts('broker-names') ?? [...brokerNames],
+  }
+}
+
+function readLifetimes(fields: ConfigFields): CertificateLifetimes {
+  const lifetimes: CertificateLifetimes = {
     authorityLifetimeMs: fields.duration('authority-lifetime', {
       min: '30s',
       max: '175200h',
@@ -221,7 +233,15 @@ function readCertificates(
       max: '2160h',
       otherwise: '72h',
     }),
-    webhookNames: fields.texts('webhook-names') ?? service('latchkey-webhook'),
-    brokerNames: fields.texts('broker-names') ?? [...brokerNames],
   }
+  const { authorityLifetimeMs, authorityNoticeMs, webhookLifetimeMs, brokerLifetimeMs } = lifetimes
+  // A successor is made that long before the end. Were that all of its life, one would follow upon
+  // the other at once, without end, and each is in every pod.
+  const aheadMs = Math.max(webhookLifetimeMs, brokerLifetimeMs) + 2 * authorityNoticeMs
+  const leastMs = Math.ceil((aheadMs * 3) / 2 / 1000) * 1000
+  if (authorityLifetimeMs >= leastMs) return lifetimes
+  throw fields.invalid(
+    'authority-lifetime',
+    `is less than ${printDuration(leastMs)}, one and a half times what a succession takes: twice authority-notice and the longer of webhook-lifetime and broker-lifetime`,
+  )
 }

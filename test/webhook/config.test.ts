@@ -191,6 +191,10 @@ const mistakes: readonly (readonly [text: string, message: string])[] = [
     'certificates: { webhook-lifetime: 1s }',
     'certificates.webhook-lifetime is not a duration from 10s to 2160h',
   ],
+  [
+    'certificates: { authority-lifetime: 1440h }',
+    'certificates.authority-lifetime is less than 2268h, one and a half times what a succession takes: twice authority-notice and the longer of webhook-lifetime and broker-lifetime',
+  ],
   ['namespace: Not_One', 'namespace is not known'],
 ]
 

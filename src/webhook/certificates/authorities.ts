@@ -51,8 +51,10 @@ export function nextStep(
     return { keep: authorities, add: undefined }
   }
   const keep = authorities.filter(({ facts }) => facts.notAfterMs > nowMs)
-  const last = keep.at(-1)
-  if (last === undefined || !covers(last, policy.names)) {
+  // Not the newest of all: a replica with other names, as during a rollout, may have added that one,
+  // and would in turn be outbid by one of ours.
+  const last = keep.findLast((authority) => covers(authority, policy.names))
+  if (last === undefined) {
     // Where nobody else can vouch for the names that are called, there is nothing to wait for.
     const canWait = keep.some((authority) => covers(authority, policy.pinned))
     return { keep, add: { signsFromMs: canWait ? nowMs + policy.noticeMs : nowMs } }

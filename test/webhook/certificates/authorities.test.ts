@@ -96,6 +96,16 @@ test('a name that is called, and nobody can vouch for, is not waited for', async
   t.is(signerOf([first, waiting], start, { names: other.names, isKnown }), waiting)
 })
 
+test('replicas of two configurations, as during a rollout, do not outbid each other', async (t) => {
+  const renamed = { ...policy, names: ['a.svc', 'c.svc'] }
+  const other = await made(start, renamed.names)
+  const both = [first, other]
+  t.is(nextStep(both, start, policy).add, undefined)
+  t.is(nextStep(both, start, renamed).add, undefined)
+  const due = end - 63 * day
+  t.deepEqual(nextStep(both, due, policy).add, { signsFromMs: due + 30 * day })
+})
+
 test('the newest signs from its time on, if it is known', (t) => {
   const both = [first, second]
   t.is(signerOf(both, second.signsFromMs - 1, { names, isKnown }), first)
