@@ -120,6 +120,8 @@ export class Broker {
         signal,
       )
       this.#events.opened(stream, this.#deps.clock.monotonicMs() - startedAtMs)
+      // The broker may have begun to stop while the stream was being opened.
+      if (this.#isDraining()) stream.end('draining', { goodbye: this.#farewell() })
       stream.start()
       return stream
     } catch (error) {
@@ -158,6 +160,10 @@ export class Broker {
     this.#deps.observer.draining(this.streams.size)
     const goodbye = this.#farewell()
     for (const stream of [...this.streams]) stream.end('draining', { goodbye })
+  }
+
+  #isDraining(): boolean {
+    return this.#draining
   }
 
   /** 1.6 ms of CPU for each handshake: the others get time for those that come to them. */

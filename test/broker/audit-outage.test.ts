@@ -85,6 +85,37 @@ test('an audit file that does not answer keeps no withdrawal from a pod', async 
   await shows(t, it, 'db=READY k=two, tls=NOT_FOUND')
 })
 
+test('a stream that was being opened when the broker began to stop is sent elsewhere like the others', async (t) => {
+  const hold = { gate: undefined as Promise<void> | undefined }
+  const auditFile = (file: AuditFile): AuditFile => ({
+    ...file,
+    damaged: false,
+    append: async (bytes) => {
+      await hold.gate
+      await file.append(bytes)
+    },
+  })
+  const kubernetes = await startFakeKubernetes(t)
+  const cluster = new FakeCluster(kubernetes)
+  cluster.setSecret('db', { k: 'one' })
+  cluster.grant('web', 'db')
+  const broker = await startBroker(t, { kubernetes, auditFile })
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  hold.gate = promise.then(() => undefined)
+  const pod = cluster.addPod()
+  const it = openStream(t, broker, { token: cluster.token(pod), references: ['db'] })
+  await until('the Pod to be read', () => kubernetes.asked('GET', pod.name).length > 0, soon)
+  await sleep(50)
+  const startedAtMs = performance.now()
+  const stopped = broker.stop()
+  await sleep(50)
+  resolve(undefined)
+  t.is(await farewell(t, it), 'DRAINING UNAVAILABLE')
+  t.deepEqual(it.sets, [])
+  await stopped
+  t.true(performance.now() - startedAtMs < 5_000)
+})
+
 test('who may list the pods of a namespace sees who has which version, and others do not', async (t) => {
   const kubernetes = await startFakeKubernetes(t)
   const cluster = new FakeCluster(kubernetes)
