@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls'
-import { printHostPort, type HostPort } from '../base/address.ts'
+import { createServer, type TLSSocket, type TlsOptions } from 'node:tls'
+import type { HostPort } from '../base/address.ts'
 import type { Clock } from '../base/clock.ts'
-import { LatchkeyError, systemCode } from '../base/errors.ts'
 import { Crowd } from './crowd.ts'
+import { listenTcp } from './listen-tcp.ts'
 import {
   readTlsIdentity,
   watchTlsIdentity,
@@ -115,7 +115,8 @@ export async function openTlsListener(
     socket.destroy()
   })
   const stop = new AbortController()
-  const bound = await listen(server, address)
+  const hint = 'choose another address, or stop what listens there'
+  const bound = await listenTcp(server, address, { hint, backlog: 1_024 })
   events.identity(identity)
   void watchTlsIdentity(options.files, {
     current: identity,
@@ -148,24 +149,6 @@ export async function openTlsListener(
       await closed
     },
   }
-}
-
-async function listen(server: Server, address: HostPort): Promise<HostPort> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const reason = systemCode(error) ?? 'unknown error'
-      reject(
-        new LatchkeyError('ERR_IO', `cannot listen on ${printHostPort(address)}: ${reason}`, {
-          hint: 'choose another address, or stop what listens there',
-          cause: error,
-        }),
-      )
-    })
-    server.listen({ host: address.host, port: address.port, backlog: 1_024 }, resolve)
-  })
-  const bound = server.address()
-  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
-  return { host: address.host, port }
 }
 
 /** The raw socket and the TLS socket of one connection are two objects with the same peer. */

@@ -1,6 +1,6 @@
-import { createServer, type Server, type Socket } from 'node:net'
-import { printHostPort, type HostPort } from '../base/address.ts'
-import { LatchkeyError, systemCode } from '../base/errors.ts'
+import { createServer, type Socket } from 'node:net'
+import type { HostPort } from '../base/address.ts'
+import { listenTcp } from '../net/listen-tcp.ts'
 
 /** What is shown: a status and a text without anything secret. */
 export interface Shown {
@@ -58,11 +58,10 @@ export async function openStatusServer(
     serve(socket, pages)
   })
   server.maxConnections = maxConnections
-  await listen(server, address)
-  const bound = server.address()
-  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
+  const hint = 'choose another address, or stop what listens there'
+  const bound = await listenTcp(server, address, { hint })
   return {
-    address: { host: address.host, port },
+    address: bound,
     close: async () => {
       await new Promise((resolve) => {
         server.close(resolve)
@@ -162,19 +161,4 @@ function printAnswer({ status, text }: Answer, { body }: { readonly body: boolea
     '',
     body ? text : '',
   ].join('\r\n')
-}
-
-async function listen(server: Server, address: HostPort): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const reason = systemCode(error) ?? 'unknown error'
-      reject(
-        new LatchkeyError('ERR_IO', `cannot listen on ${printHostPort(address)}: ${reason}`, {
-          hint: 'choose another address, or stop what listens there',
-          cause: error,
-        }),
-      )
-    })
-    server.listen({ host: address.host, port: address.port }, resolve)
-  })
 }

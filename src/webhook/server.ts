@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import { printHostPort, type HostPort } from '../base/address.ts'
+import type { HostPort } from '../base/address.ts'
 import { isLatchkeyError, LatchkeyError, systemCode } from '../base/errors.ts'
+import { listenTcp } from '../net/listen-tcp.ts'
 import type { Log } from '../observe/log.ts'
 import type { RateLimit } from '../observe/rate-limit.ts'
 import type { WebhookEvent } from './events.ts'
@@ -77,13 +78,10 @@ export async function openAdmissionServer(
   server.on('tlsClientError', (_error, socket) => {
     socket.destroy()
   })
-  await listen(server, address)
-  const bound = server.address()
+  const hint = 'choose another address with --listen, or stop what listens there'
+  const bound = await listenTcp(server, address, { hint })
   return {
-    address: {
-      host: address.host,
-      port: typeof bound === 'object' && bound !== null ? bound.port : address.port,
-    },
+    address: bound,
     inFlight: () => inFlight,
     replaceCertificate: (certificate) => {
       server.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' })
@@ -130,21 +128,6 @@ function create(
     // The error of the TLS library is no cause: it may quote what it read.
     throw new LatchkeyError('ERR_TLS_INVALID', 'certificate and key cannot be used')
   }
-}
-
-async function listen(server: Server, address: HostPort): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const reason = systemCode(error) ?? 'unknown error'
-      reject(
-        new LatchkeyError('ERR_IO', `cannot listen on ${printHostPort(address)}: ${reason}`, {
-          hint: 'choose another address with --listen, or stop what listens there',
-          cause: error,
-        }),
-      )
-    })
-    server.listen({ host: address.host, port: address.port }, resolve)
-  })
 }
 
 async function serve(
