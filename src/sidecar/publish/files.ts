@@ -75,7 +75,10 @@ export interface FoundFile extends Disposable {
   readonly gid: number
 }
 
-/** Reads a regular file whole; `undefined` when there is none of that name. */
+/** More than anything that is published has: the largest set, every byte of it escaped. */
+const maxFoundBytes = 128 * 1024 * 1024
+
+/** Reads a regular file whole; `undefined` when there is none of that name, or one that is not ours. */
 export function readFoundFile(
   directory: AnchoredDirectory,
   name: string,
@@ -85,7 +88,7 @@ export function readFoundFile(
   if (fd === undefined) return undefined
   try {
     const facts = operations.stat(fd)
-    if (facts.kind !== 'file') return undefined
+    if (facts.kind !== 'file' || facts.size > maxFoundBytes) return undefined
     const bytes = SecretBytes.take(readAll(fd, facts.size, operations))
     return {
       bytes,

@@ -4,6 +4,12 @@ import { refuse } from './refusal.ts'
 
 const format = 'dotenv'
 const backslash = 0x5c
+/** Names whose value is a reader's own: a shell's that cannot be set, or give back something else. */
+const reserved: ReadonlySet<string> = new Set([
+  ...['_', 'UID', 'EUID', 'PPID', 'RANDOM', 'SRANDOM', 'SECONDS', 'LINENO', 'OPTIND', 'HISTCMD'],
+  ...['EPOCHSECONDS', 'EPOCHREALTIME', 'GROUPS', 'DIRSTACK', 'FUNCNAME', 'SHELLOPTS', 'BASHOPTS'],
+  ...['BASHPID', 'BASH_VERSINFO', '__proto__'],
+])
 const singleQuote = 0x27
 
 /**
@@ -14,7 +20,7 @@ const singleQuote = 0x27
  * There is no dotenv standard, and the readers disagree about escapes. So no escape is ever
  * written: a value stands in single quotes, or, when it has a single quote itself, in double quotes
  * if nothing in it is special there. What they would read differently is refused by name, which no
- * other format has to do: NUL and carriage return, a backslash at the end or two in a row, `${`,
+ * other format has to do: names that a shell keeps for itself, NUL and carriage return, a backslash at the end or two in a row, `${`,
  * and a single quote beside one of `"`, `$`, backslash and back quote. Docker's `--env-file`, which
  * knows no quotes, is not among the readers.
  */
@@ -22,6 +28,9 @@ export const encodeDotenv: EncodeSecret = (entries, out) => {
   for (const entry of entries) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(entry.key)) {
       throw refuse(entry.key, format, 'its name is not letters, digits and underscores alone')
+    }
+    if (reserved.has(entry.key)) {
+      throw refuse(entry.key, format, 'its name is one that some readers keep for themselves')
     }
     const quote = quoteFor(entry)
     out.text(`${entry.key}=`)

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import {
@@ -73,6 +74,20 @@ const disturbances: Readonly<Record<string, (directory: string) => void>> = {
   'content that was changed': (directory) => {
     fs.chmodSync(join(directory, '..gen-1/a'), 0o600)
     fs.writeFileSync(join(directory, '..gen-1/a'), 'Hunter2')
+  },
+  'a file made larger than any memory': (directory) => {
+    fs.truncateSync(join(directory, '..gen-1/a'), 2 ** 40)
+  },
+  'a manifest made larger than any memory': (directory) => {
+    fs.truncateSync(join(directory, '..gen-1/..set'), 2 ** 40)
+  },
+  'a pipe in place of a file': (directory) => {
+    fs.unlinkSync(join(directory, '..gen-1/a'))
+    execFileSync('mkfifo', [join(directory, '..gen-1/a')])
+  },
+  'a pipe in place of the manifest': (directory) => {
+    fs.unlinkSync(join(directory, '..gen-1/..set'))
+    execFileSync('mkfifo', [join(directory, '..gen-1/..set')])
   },
   'a file replaced by a link': (directory) => {
     fs.unlinkSync(join(directory, '..gen-1/a'))

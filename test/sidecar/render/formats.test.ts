@@ -206,3 +206,13 @@ test('the forms are these', (t) => {
   t.is(encode('dotenv', values), "a='x\ny'\nb=\"it's\"\n")
   t.is(encode('properties', values), "a=x\\ny\nb=it's\n")
 })
+
+test('dotenv: names that a reader keeps for itself are refused, and others of a shell are not', (t) => {
+  const refused = ['_', 'UID', 'EUID', 'PPID', 'RANDOM', 'SECONDS', 'LINENO', 'OPTIND', '__proto__']
+  for (const name of refused) {
+    t.regex(attempt('dotenv', { [name]: 'abc' }).refusal ?? '', /^key ".*" cannot be written/, name)
+  }
+  for (const name of ['PATH', 'HOME', 'IFS', 'PS4', 'ENV', 'PWD', 'MAIL', 'LANG', '__', 'uid']) {
+    t.deepEqual(readByShell(encode('dotenv', { [name]: 'a b' }), [name]), { [name]: 'a b' })
+  }
+})
