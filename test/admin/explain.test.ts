@@ -130,7 +130,7 @@ test('what is denied comes with the Role and RoleBinding that allow it, and no o
       {
         apiVersion: 'rbac.authorization.k8s.io/v1',
         kind: 'RoleBinding',
-        metadata: { name: 'latchkey-mount-tls-web', namespace: 'shop' },
+        metadata: { name: 'latchkey-mount-tls:web', namespace: 'shop' },
         roleRef: {
           apiGroup: 'rbac.authorization.k8s.io',
           kind: 'Role',

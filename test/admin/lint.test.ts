@@ -166,9 +166,13 @@ test('text that is no YAML, or no object, is a finding', (t) => {
 test('hostile text ends in findings or none, soon', (t) => {
   const laughs = ['a: &a0 [x, x]']
   for (let i = 1; i < 40; i += 1) laughs.push(`b${i}: &a${i} [*a${i - 1}, *a${i - 1}]`)
+  const maps = ['a: &m0 { x: x }']
+  for (let i = 1; i < 40; i += 1) maps.push(`b${i}: &m${i} { x: *m${i - 1}, y: *m${i - 1} }`)
   const started = performance.now()
   for (const manifest of [
     laughs.join('\n'),
+    maps.join('\n'),
+    'a: &a { b: *a, c: *a, d: *a }\n',
     `spec: ${'{spec: '.repeat(2000)}x${'}'.repeat(2000)}`,
     `kind: Pod\nmetadata: &m\n  annotations: *m\n`,
     `kind: Pod\nmetadata: { annotations: { latchkey.dev/secrets: &s "x" } }\nspec: &p { containers: [*p] }\n`,
@@ -176,6 +180,20 @@ test('hostile text ends in findings or none, soon', (t) => {
     t.notThrows(() => lintText(manifest))
   }
   t.true(performance.now() - started < 5000)
+})
+
+test('a template that two workloads share by an alias is checked in both', (t) => {
+  const manifest = [
+    'items:',
+    '  - kind: Deployment',
+    '    spec:',
+    '      template: &template',
+    template('- { secret: db, path: x }', '        '),
+    '  - kind: Job',
+    '    spec: { template: *template }',
+    '',
+  ].join('\n')
+  t.is(lintText(manifest).lists, 2)
 })
 
 test('what is unwise is told beside the findings and is none', async (t) => {

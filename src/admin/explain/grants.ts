@@ -33,7 +33,8 @@ export function grantFor(secret: string, { namespace, serviceAccount }: Grantee)
     {
       apiVersion,
       kind: 'RoleBinding',
-      metadata: { name: `${role}-${serviceAccount}`, namespace },
+      // No account has a colon in its name, so no two pairs of secret and account share a binding.
+      metadata: { name: `${role}:${serviceAccount}`, namespace },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: role },
       subjects: [{ kind: 'ServiceAccount', name: serviceAccount, namespace }],
     },

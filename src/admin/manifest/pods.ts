@@ -42,6 +42,8 @@ export interface ManifestContent {
 
 /** Deeper than any workload nests: a CronJob in a List has its template at 6. */
 const maxDepth = 24
+/** How often one mapping is looked at: aliases of aliases would repeat it without end. */
+const maxVisits = 50
 
 /**
  * Finds the pods and pod templates of a document: whatever has `spec.containers`, and whatever is
@@ -50,8 +52,14 @@ const maxDepth = 24
 export function findPods(document: ManifestDocument): ManifestContent {
   const pods: ManifestPod[] = []
   const strays: StrayAnnotation[] = []
+  const visits = new Map<Node, number>()
   const visit = (node: Node | undefined, at: Position): void => {
     if (at.depth > maxDepth) return
+    if (isMap(node)) {
+      const visited = visits.get(node) ?? 0
+      if (visited >= maxVisits) return
+      visits.set(node, visited + 1)
+    }
     if (isSeq(node)) {
       for (const item of node.items) {
         // An alias repeats what was already looked at.

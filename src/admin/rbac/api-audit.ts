@@ -1,4 +1,5 @@
 import { listOf, objectOf, textOf, type JsonObject } from '../../clients/kubernetes-objects.ts'
+import { isNamespaceName } from '../../secrets/reference.ts'
 import {
   accountOfUser,
   isReference,
@@ -132,7 +133,17 @@ const passingNames: ReadonlySet<string> = new Set([
 const everybodys = /^\/(?:healthz|livez|readyz|version|api|apis|openapi|\.well-known)(?:\/|$)/
 const selfReviews = /^self(?:subject(?:access|rules)?reviews)$/
 
+/** What an account did, where a rule can say it and nothing more. */
 function actOf(event: JsonObject, account: ServiceAccount): Act | undefined {
+  const act = readAct(event, account)
+  if (act === undefined) return undefined
+  const { verb, apiGroup, resource, namespace, path } = act
+  // Whoever asks for what is written like a wildcard is not to be given all that a rule means by it.
+  if ([verb, apiGroup, resource, path].some((part) => part.includes('*'))) return undefined
+  return namespace === '' || isNamespaceName(namespace) ? act : undefined
+}
+
+function readAct(event: JsonObject, account: ServiceAccount): Act | undefined {
   const verb = textOf(event, 'verb')
   const reference = objectOf(event['objectRef'])
   const kind = textOf(reference, 'resource')

@@ -17,16 +17,31 @@ test('what a broker allowed becomes a Role for the secret and a binding for the 
   })
   t.deepEqual(names, [
     'Role shop/latchkey-mount-db',
-    'RoleBinding shop/latchkey-mount-db-web',
+    'RoleBinding shop/latchkey-mount-db:web',
     'Role shop/latchkey-mount-vault:api',
-    'RoleBinding shop/latchkey-mount-vault:api-web',
-    'RoleBinding shop/latchkey-mount-db-worker',
+    'RoleBinding shop/latchkey-mount-vault:api:web',
+    'RoleBinding shop/latchkey-mount-db:worker',
   ])
   t.deepEqual(report.roles.items[0]?.['rules'], [
     { apiGroups: [''], resources: ['secrets'], resourceNames: ['db'], verbs: ['mount'] },
   ])
   t.is(report.covered.api, null)
   t.like(report.covered.mount, { from: '2026-05-01T10:00:00Z' })
+})
+
+test('no two accounts share a binding, whatever they and the secrets are called', async (t) => {
+  const { names } = await runSuggest(t, {
+    broker: [
+      decided('secret.allowed', 'app', { who: { namespace: 'shop', account: 'db-web' } }),
+      decided('secret.allowed', 'app-db', { who: { namespace: 'shop', account: 'web' } }),
+    ],
+  })
+  t.deepEqual(names, [
+    'Role shop/latchkey-mount-app',
+    'RoleBinding shop/latchkey-mount-app:db-web',
+    'Role shop/latchkey-mount-app-db',
+    'RoleBinding shop/latchkey-mount-app-db:web',
+  ])
 })
 
 test('what was denied, or taken away since, is told and not suggested unless asked for', async (t) => {
@@ -40,7 +55,7 @@ test('what was denied, or taken away since, is told and not suggested unless ask
     ],
   }
   const { names, report, context } = await runSuggest(t, logs)
-  t.deepEqual(names, ['Role shop/latchkey-mount-back', 'RoleBinding shop/latchkey-mount-back-web'])
+  t.deepEqual(names, ['Role shop/latchkey-mount-back', 'RoleBinding shop/latchkey-mount-back:web'])
   t.deepEqual(
     report.acts.map(({ name, standing }) => [name, standing]),
     [
@@ -68,7 +83,7 @@ test('reviews by the broker tell of mounts, those of anybody else do not', async
   })
   t.deepEqual(names.slice(0, 2), [
     'Role shop/latchkey-mount-db',
-    'RoleBinding shop/latchkey-mount-db-web',
+    'RoleBinding shop/latchkey-mount-db:web',
   ])
   t.is(names.filter((name) => name.includes('mount')).length, 2)
   const mounts = report.acts.filter(({ verb }) => verb === 'mount')

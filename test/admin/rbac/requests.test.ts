@@ -97,3 +97,32 @@ test('an account that is named is looked at too; an impersonated one is whose ac
     'RoleBinding shop/latchkey:suggested:shop:web',
   ])
 })
+
+test('a request that is written like a wildcard is never made a rule', async (t) => {
+  const hostile = 'system:serviceaccount:shop:web'
+  const refused = { annotations: { 'authorization.k8s.io/decision': 'forbid' } }
+  const { report } = await runSuggest(
+    t,
+    {
+      api: [
+        event(hostile, 'get', { objectRef: { resource: '*', namespace: 'shop' }, ...refused }),
+        event(hostile, 'get', { objectRef: { resource: '*/scale', namespace: 'shop' } }),
+        event(hostile, 'get', {
+          objectRef: { resource: 'pods', subresource: '*', namespace: 'shop' },
+        }),
+        event(hostile, 'get', {
+          objectRef: { resource: 'secrets', apiGroup: '*', namespace: 'shop' },
+        }),
+        event(hostile, '*', { requestURI: '/metrics', objectRef: undefined }),
+        event(hostile, 'get', { requestURI: '/*', objectRef: undefined, ...refused }),
+        event(hostile, 'get', { objectRef: { resource: 'pods', namespace: 'a/../b' } }),
+        event(hostile, 'get', { objectRef: { resource: 'configmaps', namespace: 'shop' } }),
+      ],
+    },
+    { denied: true, account: [{ namespace: 'shop', name: 'web' }] },
+  )
+  t.deepEqual(
+    report.roles.items.flatMap(({ rules }) => (rules === undefined ? [] : [rules])),
+    [[{ apiGroups: [''], resources: ['configmaps'], verbs: ['get'] }]],
+  )
+})
