@@ -105,8 +105,10 @@ export function etcdMembership(deps: MembershipDeps): EtcdMembership {
     readonly value: Uint8Array
     readonly leaseId?: number
   }): Promise<boolean> => {
+    // As a comparison, no record would hold where there is none.
+    if (joinedAt === undefined) return false
     const { succeeded } = await etcd.transact({
-      compare: [{ key: record, target: 'mod', is: '=', value: joinedAt ?? 0 }],
+      compare: [{ key: record, target: 'mod', is: '=', value: joinedAt }],
       success: [{ put }],
     })
     if (!succeeded) joinedAt = undefined
@@ -148,7 +150,10 @@ export function etcdMembership(deps: MembershipDeps): EtcdMembership {
       const live = async (): Promise<void> => {
         const granted = await etcd.grantLease(deps.ttlSeconds ?? 15, { signal })
         const value = Buffer.from(JSON.stringify({ format: 1, bootId }))
-        if (!(await writeAsMember({ key: sign, value, leaseId: granted.leaseId }))) return
+        if (!(await writeAsMember({ key: sign, value, leaseId: granted.leaseId }))) {
+          bell.ring()
+          return
+        }
         const own = new AbortController()
         keeping = own
         lease = granted

@@ -21,8 +21,13 @@ interface Node {
   readonly stop: () => Promise<void>
 }
 
-function startNode(t: ExecutionContext, etcd: FakeEtcd, name: string, nodeId = name): Node {
-  const connection = etcd.connect()
+function startNode(
+  t: ExecutionContext,
+  etcd: FakeEtcd,
+  name: string,
+  nodeId = name,
+  connection = etcd.connect(),
+): Node {
   const id = nodeId.padEnd(22, 'A')
   const membership = etcdMembership({
     ...{ etcd: connection, keys, name, nodeId: id },
@@ -131,6 +136,30 @@ test('a record that was removed while the node was cut off is made anew, and the
   await saw(t, node, 'rejoined')
   await saw(t, node, 'acknowledged 2')
   t.like(await list(etcd), [{ name: 'cp-1', alive: true, acknowledged: two }])
+})
+
+test('a node whose record is removed amid its work acknowledges nothing until it is a member again', async (t) => {
+  const etcd = fakeEtcd()
+  const connection = etcd.connect()
+  const { grantLease } = connection
+  let leases = 0
+  connection.grantLease = async (...args) => {
+    leases += 1
+    // It had looked, and is about to give a sign of life.
+    if (leases === 2) {
+      await etcdMembers({ etcd: etcd.connect(), keys }).remove('cp-1')
+      node.membership.acknowledge(two)
+    }
+    return await grantLease(...args)
+  }
+  const node = startNode(t, etcd, 'cp-1', 'cp-1', connection)
+  node.membership.acknowledge(one)
+  await saw(t, node, 'acknowledged 1')
+  etcd.expire('/latchkey/alive/cp-1')
+  await saw(t, node, 'acknowledged 2')
+  const [member] = await list(etcd)
+  t.like(member, { alive: true, acknowledged: two })
+  t.deepEqual(node.events, ['joined', 'acknowledged 1', 'rejoined', 'acknowledged 2'])
 })
 
 test('after a restore of etcd the node says again what it serves', async (t) => {
