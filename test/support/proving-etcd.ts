@@ -14,6 +14,8 @@ export interface FakeProvingEtcd extends ProvingEtcd {
   readonly compacted: () => number
   readonly compactTo: (revision: number) => void
   readonly revision: () => number
+  /** As a restored snapshot does, where the ids stay the same. */
+  readonly takeBackTo: (revision: number) => void
 }
 
 /** An etcd in memory with Secrets of the namespace `shop`. */
@@ -30,6 +32,7 @@ export function fakeProvingEtcd(clusterId = 7): FakeProvingEtcd {
     range: async (_key, query) => {
       const at = query?.revision ?? 0
       if (at !== 0 && at < compacted) throw new LatchkeyError('ERR_ETCD_COMPACTED', 'compacted')
+      if (at > revision) throw new LatchkeyError('ERR_ETCD_REFUSED', 'a future revision')
       return { entries: [], revision, more: false, count: 0 }
     },
     pages: async function* () {
@@ -65,6 +68,9 @@ export function fakeProvingEtcd(clusterId = 7): FakeProvingEtcd {
       compacted = to
     },
     revision: () => revision,
+    takeBackTo: (former) => {
+      revision = former
+    },
   }
 }
 

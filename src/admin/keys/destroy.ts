@@ -95,7 +95,7 @@ async function prove(what: {
   const view = await requireUnneeded(flags.id, current.keyring, proving)
   await proofs.add([flags.id], view.clusters)
   if (flags.compact) await compact(proving, view)
-  const behind = await findCompacted(proving, await proofs.of(flags.id))
+  const behind = await findCompacted(proving, await proofs.of(flags.id), view)
   if (behind === undefined) {
     throw refusal(
       `etcd still keeps revisions from before it was seen that nothing needs key ${flags.id}, where objects may have needed it`,
@@ -126,11 +126,16 @@ async function compact({ etcd, signal }: ProvingEtcd, view: StorageView): Promis
 async function findCompacted(
   proving: ProvingEtcd,
   proofs: readonly Proof[],
+  view: StorageView,
 ): Promise<Proof | undefined> {
   const ids = await Promise.all(proving.etcd.map((client) => client.clusterId(proving)))
   for (const proof of proofs) {
     const revisions = ids.map((id) => proof.clusters.find((it) => it.id === String(id))?.revision)
     if (proof.clusters.length !== ids.length || revisions.includes(undefined)) continue
+    // What was proved at a revision that is still to come was proved of an etcd since taken back.
+    const isAhead = (revision = 0, index: number): boolean =>
+      revision > (view.clusters[index]?.revision ?? 0)
+    if (revisions.some(isAhead)) continue
     const gone = await Promise.all(
       proving.etcd.map((client, index) =>
         isGone(client, (revisions[index] ?? 0) - 1, proving.signal),

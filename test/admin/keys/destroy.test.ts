@@ -63,6 +63,19 @@ test('destroy waits for a compaction beyond a moment at which nothing needed the
   t.deepEqual(context.data, [old])
 })
 
+test('a proof from before etcd was taken back waits for nobody: a new one is made', async (t) => {
+  const { context, etcd, old, flags } = await lab(t)
+  await keysRetire(context, etcd, flags)
+  etcd.takeBackTo(50)
+  await t.throwsAsync(keysDestroy(context, etcd, flags), {
+    code: 'ERR_WOULD_LOSE_DATA',
+    message: /still keeps revisions/,
+  })
+  etcd.compactTo(50)
+  await keysDestroy(context, etcd, flags)
+  t.is(context.data.pop(), old)
+})
+
 test('destroy compacts when told to', async (t) => {
   const { context, etcd, old, flags } = await lab(t)
   await keysRetire(context, undefined, { ...flags, unproven: true })
