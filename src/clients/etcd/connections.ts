@@ -1,24 +1,17 @@
+import { Metadata, type ClientDuplexStream, type ClientReadableStream } from '@grpc/grpc-js'
+import type { HostPort } from '../../base/address.ts'
 import {
-  connectivityState,
-  credentials,
-  makeClientConstructor,
-  Metadata,
-  type CallOptions,
-  type ChannelCredentials,
-  type Client,
-  type ClientDuplexStream,
-  type ClientReadableStream,
-} from '@grpc/grpc-js'
-import { isIP } from 'node:net'
-import { checkServerIdentity } from 'node:tls'
-import { printHostPort, type HostPort } from '../../base/address.ts'
+  asItIs,
+  becomesReady,
+  callOnce,
+  cancelOnAbort,
+  connect,
+  route,
+  withLeader,
+  type Endpoint,
+  type TlsMaterial,
+} from './endpoint.ts'
 import { etcdError, isNotTried, isUnanswered } from './errors.ts'
-
-/** What TLS needs, as PEM; `undefined` for plain connections. */
-export interface TlsMaterial {
-  readonly ca: Buffer | undefined
-  readonly identity: { readonly cert: Buffer; readonly key: Buffer } | undefined
-}
 
 /** How a call may be made. */
 export interface CallLimits {
@@ -33,36 +26,6 @@ export interface CallLimits {
   /** Whether a member that sees no leader may answer too. Default no. */
   readonly leaderless?: boolean
 }
-
-/** A connection to one member. */
-interface Endpoint {
-  readonly name: string
-  readonly client: Client
-}
-
-/** Largest answer, in bytes. A watch is cut into fragments well below, a range is asked in pages. */
-export const maxAnswerBytes = 32 << 20
-
-const options = {
-  // A proxy from the environment would be told whom we call.
-  'grpc.enable_http_proxy': 0,
-  'grpc.enable_retries': 0,
-  'grpc.max_receive_message_length': maxAnswerBytes,
-  'grpc.max_send_message_length': maxAnswerBytes,
-  'grpc.initial_reconnect_backoff_ms': 200,
-  'grpc.min_reconnect_backoff_ms': 200,
-  'grpc.max_reconnect_backoff_ms': 2_000,
-  // Finds a peer that is gone without a word. etcd takes pings every five seconds, and none while idle.
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5_000,
-  'grpc.keepalive_permit_without_calls': 0,
-}
-
-const Connection = makeClientConstructor({}, 'etcdserverpb')
-const asItIs = (bytes: Buffer): Buffer => bytes
-/** etcd then refuses, rather than keeps waiting, when the member sees no leader. */
-const withLeader = new Metadata()
-withLeader.set('hasleader', 'true')
 
 /** Connections to the members of a cluster: calls go to one of them, and to the next when it fails. */
 export class EtcdConnections {
@@ -237,92 +200,6 @@ export interface EtcdDuplex {
   readonly endpoint: string
   /** The failure of the stream as an error of ours; the next stream goes to another member. */
   readonly failed: (error: unknown) => Error
-}
-
-function connect(addresses: readonly HostPort[], tls: TlsMaterial | undefined): Endpoint[] {
-  return addresses.map((address) => {
-    const name = printHostPort(address)
-    const byAddress = tls !== undefined && isIP(address.host) !== 0
-    return {
-      name,
-      client: new Connection(name, credentialsOf(tls, address.host), {
-        ...options,
-        ...(byAddress ? { 'grpc.ssl_target_name_override': 'etcd' } : {}),
-      }),
-    }
-  })
-}
-
-/** A server name must be no address (RFC 6066); so there another one is sent and the address checked. */
-function credentialsOf(tls: TlsMaterial | undefined, host: string): ChannelCredentials {
-  if (tls === undefined) return credentials.createInsecure()
-  const key = tls.identity?.key ?? null
-  const cert = tls.identity?.cert ?? null
-  return credentials.createSsl(tls.ca ?? null, key, cert, {
-    checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate),
-  })
-}
-
-function route(path: string): string {
-  return `/etcdserverpb.${path}`
-}
-
-async function callOnce(
-  { client }: Endpoint,
-  path: string,
-  request: Buffer,
-  limits: {
-    readonly timeoutMs: number
-    readonly signal: AbortSignal | undefined
-    readonly metadata?: Metadata
-  },
-): Promise<Buffer> {
-  const callOptions: CallOptions = { deadline: Date.now() + limits.timeoutMs }
-  return await new Promise<Buffer>((resolve, reject) => {
-    const call = client.makeUnaryRequest(
-      route(path),
-      asItIs,
-      asItIs,
-      request,
-      limits.metadata ?? withLeader,
-      callOptions,
-      (error, answer) => {
-        limits.signal?.removeEventListener('abort', cancel)
-        if (error === null && answer !== undefined) resolve(answer)
-        else reject(error ?? new Error('no answer'))
-      },
-    )
-    const cancel = (): void => {
-      call.cancel()
-    }
-    limits.signal?.addEventListener('abort', cancel, { once: true })
-  })
-}
-
-function cancelOnAbort(call: ClientReadableStream<Buffer>, signal: AbortSignal | undefined): void {
-  const cancel = (): void => {
-    call.cancel()
-  }
-  if (signal?.aborted === true) cancel()
-  signal?.addEventListener('abort', cancel, { once: true })
-  call.once('close', () => signal?.removeEventListener('abort', cancel))
-}
-
-/** Whether the connection is there within `ms`; not, as soon as an attempt has failed. */
-async function becomesReady(client: Client, ms: number): Promise<boolean> {
-  const channel = client.getChannel()
-  const deadline = Date.now() + ms
-  for (;;) {
-    const state = channel.getConnectivityState(true)
-    if (state === connectivityState.READY) return true
-    if (state === connectivityState.TRANSIENT_FAILURE) return false
-    if (state === connectivityState.SHUTDOWN || Date.now() >= deadline) return false
-    await new Promise<void>((resolve) => {
-      channel.watchConnectivityState(state, deadline, () => {
-        resolve()
-      })
-    })
-  }
 }
 
 async function pause(ms: number): Promise<void> {

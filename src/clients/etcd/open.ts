@@ -5,7 +5,8 @@ import { LatchkeyError, systemCode } from '../../base/errors.ts'
 import { readTlsIdentity } from '../../net/tls-identity.ts'
 import { EtcdClient, type EtcdDeps } from './client.ts'
 import { requireOneCluster, requireTold, type AnsweringMember } from './clusters.ts'
-import { EtcdConnections, type TlsMaterial } from './connections.ts'
+import { EtcdConnections } from './connections.ts'
+import type { TlsMaterial } from './endpoint.ts'
 import { printEndpoints, type EtcdAccess, type EtcdTlsFiles } from './flags.ts'
 
 /** For a client that outlives its certificate: look at the files and use new ones. */
