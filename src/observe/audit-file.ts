@@ -96,7 +96,9 @@ async function readEnd(handle: fs.FileHandle, size: number): Promise<AuditEnd> {
   const text = bytes.subarray(0, bytesRead)
   const lines = splitLines(text)
   const torn = text.byteLength > 0 && text.at(-1) !== 10
-  if (torn) lines.pop()
+  // A whole line that lacks but its line feed gets it from whoever writes next, and is one then.
+  const rest = torn ? lines.at(-1) : undefined
+  if (rest !== undefined && parseLine(rest) === undefined) lines.pop()
   for (const line of lines.reverse()) {
     const parsed = parseLine(line)
     if (parsed === undefined) continue

@@ -237,7 +237,8 @@ class AuditLog implements AuditSink {
   async #checkpoint(fields: { readonly final?: true }): Promise<void> {
     if (this.#file.damaged) await this.#reopen()
     const line = this.#lineOf('audit.checkpoint', { prev: this.#prev, seq: this.#seq })
-    const bytes = encodeLine(line, { ...fields, sig: signCheckpoint(line, this.#deps.key) })
+    const end = fields.final === true ? 'final' : 'goes-on'
+    const bytes = encodeLine(line, { ...fields, sig: signCheckpoint(line, this.#deps.key, end) })
     await this.#file.append(Buffer.concat([bytes, Buffer.of(10)]))
     this.#prev = hashLine(bytes)
     this.#seq += 1

@@ -64,21 +64,28 @@ export function parseLine(
   return valid ? { line: { chain, seq, time, prev, event }, fields } : undefined
 }
 
-/** Signs a checkpoint's place in its chain. */
-export function signCheckpoint(line: AuditLine, key: KeyObject): string {
-  return toBase64Url(sign(null, signedBytes(line), key))
+/** Signs a checkpoint's place in its chain, and whether it is the last of an orderly end. */
+export function signCheckpoint(line: AuditLine, key: KeyObject, end: CheckpointEnd): string {
+  return toBase64Url(sign(null, signedBytes(line, end), key))
 }
 
 /** Whether `signature` is the checkpoint's, by the key whose 32 bytes are given in base64url. */
-export function verifyCheckpoint(line: AuditLine, signature: unknown, key: string): boolean {
+export function verifyCheckpoint(
+  line: AuditLine,
+  signature: unknown,
+  by: { readonly key: string; readonly end: CheckpointEnd },
+): boolean {
   const bytes = typeof signature === 'string' ? fromBase64Url(signature) : undefined
-  const publicKey = importPublicKey(key)
+  const publicKey = importPublicKey(by.key)
   return (
     bytes !== undefined &&
     publicKey !== undefined &&
-    verify(null, signedBytes(line), publicKey, bytes)
+    verify(null, signedBytes(line, by.end), publicKey, bytes)
   )
 }
+
+/** Whether a checkpoint says that the chain ends with it. */
+export type CheckpointEnd = 'goes-on' | 'final'
 
 /** The 32 bytes of an Ed25519 key's public half, base64url. */
 export function exportPublicKey(key: KeyObject): string {
@@ -96,6 +103,7 @@ export function importPublicKey(text: string): KeyObject | undefined {
   }
 }
 
-function signedBytes({ chain, seq, time, prev }: AuditLine): Uint8Array {
-  return lengthPrefixed(['latchkey/audit/checkpoint/1', chain, String(seq), time, prev])
+function signedBytes({ chain, seq, time, prev }: AuditLine, end: CheckpointEnd): Uint8Array {
+  const purpose = end === 'final' ? 'latchkey/audit/final/1' : 'latchkey/audit/checkpoint/1'
+  return lengthPrefixed([purpose, chain, String(seq), time, prev])
 }

@@ -6,6 +6,7 @@ import {
   verifyCheckpoint,
   type AuditHead,
   type AuditLine,
+  type CheckpointEnd,
 } from './audit-record.ts'
 
 /** What an auditor knows from elsewhere. */
@@ -142,15 +143,19 @@ export function createAuditVerifier(knowledge: AuditKnowledge): {
     line: AuditLine,
     fields: Readonly<Record<string, unknown>>,
   ): void => {
-    const key =
-      state.key === '' && knowledge.keys.length === 1 ? (knowledge.keys[0] ?? '') : state.key
-    if (key === '') return // the chain's first line, with its key, is in an earlier file
-    if (!verifyCheckpoint(line, fields['sig'], key)) {
+    // Without the chain's first line, which has its key, it must be one of those that are known.
+    const keys = state.key === '' ? knowledge.keys : [state.key]
+    if (keys.length === 0) return
+    const signedAs = (end: CheckpointEnd): boolean =>
+      keys.some((key) => verifyCheckpoint(line, fields['sig'], { key, end }))
+    const ended = fields['final'] === true && signedAs('final')
+    // Up to 0.1.0 that it was the last one was not signed, and so may be made up.
+    if (!ended && !signedAs('goes-on')) {
       problem('bad-signature', line.chain)
       return
     }
     state.unanchored = 0
-    state.ended = fields['final'] === true
+    state.ended = ended
   }
 
   return {

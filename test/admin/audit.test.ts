@@ -57,6 +57,18 @@ test('an edited line, a removed line and a cut file are found and named', async 
   t.regex(context.said.join('\n'), /problem: (gap|edited)/)
 })
 
+test('a beginning or an end that is not there is told of', async (t) => {
+  const context = await audited(t)
+  const lines = (await readFile(context.path('audit'), 'utf8')).split('\n')
+  await writeFile(context.path('tail'), lines.slice(2).join('\n'))
+  t.true(await auditVerify(context, { ...flags, files: ['tail'], key: [exportPublicKey(key)] }))
+  t.regex(context.said.join('\n'), /^earlier: chain \S+ has 2 line\(s\) before these/)
+  context.said.length = 0
+  await writeFile(context.path('head'), `${lines.slice(0, 3).join('\n')}\n`)
+  t.true(await auditVerify(context, { ...flags, files: ['head'] }))
+  t.regex(context.said.join('\n'), /^open: chain \S+ has no orderly end/)
+})
+
 test('a chain of another key is a problem, a torn last line is said', async (t) => {
   const context = await audited(t)
   const other = exportPublicKey(createAuditKey())

@@ -70,7 +70,7 @@ test('an audit file that does not answer keeps no withdrawal from a pod', async 
     cluster.setSecret(name, { k: 'one' })
     cluster.grant('web', name)
   }
-  const broker = await startBroker(t, { kubernetes, auditFile })
+  const broker = await startBroker(t, { kubernetes, auditFile, auditLimits: { stalledMs: 1_500 } })
   const token = cluster.token(cluster.addPod())
   const it = openStream(t, broker, { token, references: ['db', 'tls'] })
   await shows(t, it, 'db=READY k=one, tls=READY k=one')

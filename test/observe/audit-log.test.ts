@@ -112,6 +112,19 @@ test('a line that a crash tore is left alone, and the next run begins on a new l
   )
 })
 
+test('a last line that lacks nothing but its line feed is a line, and no cut', async (t) => {
+  const first = await openTestLog(t)
+  await first.log.admit(event)
+  await first.log.admit(event)
+  const copy = `${first.path}.copy`
+  await fs.writeFile(copy, (await fs.readFile(first.path)).subarray(0, -1))
+  const second = await openTestLog(t, { path: copy })
+  await second.log.close()
+  const { chains, problems, torn } = await auditReport(copy)
+  t.deepEqual({ problems, torn }, { problems: [], torn: [] })
+  t.is(chains[1]?.after?.seq, 2)
+})
+
 test('after a rotation by rename the chain goes on in the new file', async (t) => {
   const { log, path, heads } = await openTestLog(t)
   await log.admit(event)

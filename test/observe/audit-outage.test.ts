@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises'
 import type { AuditFile } from '../../src/observe/audit-file.ts'
 import { until } from '../e2e/support/until.ts'
 import { auditReport, event, openTestLog, soon } from '../support/audit-log.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 
 /** A file whose appends fail on demand, halfway through. */
 function fragile(): { wrap: (file: AuditFile) => AuditFile; full: boolean; damage: boolean } {
@@ -113,12 +114,14 @@ test('a file that does not answer holds nobody up, and is waited for', async (t)
       await file.append(bytes)
     },
   })
-  const { log, path, health } = await openTestLog(t, { wrap, limits: { stalledMs: 50 } })
+  const clock = new ManualClock()
+  const { log, path, health } = await openTestLog(t, { wrap, clock })
   await log.admit(event)
   const { promise, resolve } = Promise.withResolvers<undefined>()
   hold.gate = promise.then(() => undefined)
   const underWay = log.admit(event)
   log.note({ event: 'secret.revoked', outcome: 'denied' })
+  await clock.advance(10_000)
   await t.throwsAsync(underWay, { code: 'ERR_AUDIT_UNAVAILABLE' })
   t.false(log.healthy)
   t.is(health.length, 1)
@@ -142,10 +145,14 @@ test('not even the end waits for a file that does not answer', async (t) => {
       await hold.gate
     },
   })
-  const { log } = await openTestLog(t, { wrap, limits: { stalledMs: 20 } })
+  const clock = new ManualClock()
+  const { log } = await openTestLog(t, { wrap, clock })
   hold.gate = new Promise(() => undefined)
   await log.admit(event)
-  await until('the stall', () => !log.healthy, soon)
-  await log.close()
-  t.pass()
+  const pass = (): Promise<void> => clock.advance(1_000)
+  await until('the stall', () => pass().then(() => !log.healthy), soon)
+  let closed = false
+  const closing = log.close().then(() => (closed = true))
+  await until('the end', () => pass().then(() => closed), soon)
+  t.true(await closing)
 })

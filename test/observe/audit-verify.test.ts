@@ -38,7 +38,9 @@ function chain(
         ? { format: 1, key: exportPublicKey(signer), after: options.after ?? null }
         : letter === '.'
           ? { outcome: 'done' }
-          : { ...(letter === 'F' ? { final: true } : {}), sig: signCheckpoint(line, signer) }
+          : letter === 'F'
+            ? { final: true, sig: signCheckpoint(line, signer, 'final') }
+            : { sig: signCheckpoint(line, signer, 'goes-on') }
     lines.push(encodeLine(line, fields))
   }
   return lines
@@ -53,16 +55,19 @@ function headOf(lines: readonly Buffer[], index = lines.length - 1): AuditHead {
 
 const kinds = (report: AuditReport): readonly string[] => report.problems.map(({ kind }) => kind)
 
-test('vectors: the file of a run, a crash and another run is what it is said to be', async (t) => {
-  const path = new URL('../vectors/audit/two-runs.jsonl', import.meta.url)
-  const expected = JSON.parse(
-    await readFile(new URL('../vectors/audit/two-runs.report.json', import.meta.url), 'utf8'),
-  ) as unknown
-  const text = await readFile(path, 'latin1')
-  const lines = text.split('\n').map((line) => Buffer.from(line, 'latin1'))
-  t.true(lines.length > 5)
-  t.deepEqual(JSON.parse(JSON.stringify(verifyAudit(lines))), expected)
-})
+for (const [name, title] of [
+  ['two-runs', 'the file of a run, a crash and another run, as release 0.1.0 wrote it'],
+  ['ended', 'the file of a run that ended in order'],
+] as const) {
+  test(`vectors: ${title} is what it is said to be`, async (t) => {
+    const vector = (suffix: string): Promise<string> =>
+      readFile(new URL(`../vectors/audit/${name}.${suffix}`, import.meta.url), 'latin1')
+    const lines = (await vector('jsonl')).split('\n').map((line) => Buffer.from(line, 'latin1'))
+    t.true(lines.length > 3)
+    const report: unknown = JSON.parse(JSON.stringify(verifyAudit(lines)))
+    t.deepEqual(report, JSON.parse(await vector('report.json')))
+  })
+}
 
 test('an untouched chain has no problems, and its tail after the checkpoint is unanchored', (t) => {
   const report = verifyAudit(chain('a', '..C..'))
@@ -104,6 +109,27 @@ test('a cut is found by a head from elsewhere, and by the next chain', (t) => {
   t.deepEqual(kinds(verifyAudit([...first, ...second])), [])
   t.deepEqual(kinds(verifyAudit([...first.slice(0, -1), ...second])), ['cut'])
   t.false(verifyAudit(second).chains[0]?.afterShown)
+})
+
+test('no checkpoint can be made to look like the one of an orderly end, nor the other way round', (t) => {
+  const altered = (lines: readonly Buffer[], fields: (now: object) => object): Buffer[] => {
+    const found = parseLine(lines.at(-1) ?? Buffer.alloc(0)) ?? t.fail('no line')
+    return lines.with(-1, encodeLine(found.line, fields(found.fields)))
+  }
+  const cut = altered(chain('a', '..C'), (fields) => ({ final: true, ...fields }))
+  t.like(verifyAudit(cut).chains[0], { unanchored: 0, ended: false })
+  const reopened = altered(chain('a', '..F'), ({ sig }: { sig?: string }) => ({ sig }))
+  t.deepEqual(kinds(verifyAudit(reopened)), ['bad-signature'])
+})
+
+test('without its first line a chain is held against every key that is known', (t) => {
+  const rest = chain('a', '..C').slice(1)
+  const other = exportPublicKey(createAuditKey())
+  t.like(verifyAudit(rest).chains[0], { unanchored: 3, firstSeq: 1 })
+  const known = verifyAudit(rest, { keys: [other, publicKey], heads: [] })
+  t.deepEqual(known.problems, [])
+  t.like(known.chains[0], { unanchored: 0 })
+  t.deepEqual(kinds(verifyAudit(rest, { keys: [other], heads: [] })), ['bad-signature'])
 })
 
 test('a chain made up with another key is found when the right key, or a head, is known', (t) => {

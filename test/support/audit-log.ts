@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava'
 import * as fs from 'node:fs/promises'
-import { systemClock } from '../../src/base/clock.ts'
+import { systemClock, type Clock } from '../../src/base/clock.ts'
 import { createRandomPool } from '../../src/base/random.ts'
 import type { AuditEvent, AuditSink } from '../../src/observe/audit.ts'
 import { openAuditFile, type AuditFile } from '../../src/observe/audit-file.ts'
@@ -35,6 +35,7 @@ export async function openTestLog(
   options: {
     readonly path?: string
     readonly limits?: Partial<AuditLimits>
+    readonly clock?: Clock
     readonly wrap?: (file: AuditFile) => AuditFile
   } = {},
 ): Promise<TestAuditLog> {
@@ -43,7 +44,7 @@ export async function openTestLog(
   const health: unknown[] = []
   const log = await openAuditLog({
     open: async () => (options.wrap ?? ((file) => file))(await openAuditFile(path)),
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     random: createRandomPool(),
     key,
     program: 'test',

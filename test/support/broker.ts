@@ -14,7 +14,7 @@ import { createKubernetesClient, type KubernetesClient } from '../../src/clients
 import { noAudit } from '../../src/observe/audit.ts'
 import { openAuditFile, type AuditFile } from '../../src/observe/audit-file.ts'
 import { createAuditKey } from '../../src/observe/audit-key.ts'
-import { openAuditLog } from '../../src/observe/audit-log.ts'
+import { openAuditLog, type AuditLimits } from '../../src/observe/audit-log.ts'
 import { createVersioner } from '../../src/secrets/version.ts'
 import { openSource, parseSourceSpec } from '../../src/secrets/sources/open.ts'
 import { createAuthority, writeIdentity, type Authority } from '../e2e/support/authority.ts'
@@ -50,6 +50,7 @@ export interface TestBrokerOptions {
   readonly flags?: readonly string[]
   /** Between the audit and its file. */
   readonly auditFile?: (file: AuditFile) => AuditFile
+  readonly auditLimits?: Partial<AuditLimits>
 }
 
 const versionKey = randomBytes(32)
@@ -183,7 +184,7 @@ async function openParts(
           replica: 'replica-1',
           onCheckpoint: reports.auditCheckpoint,
           onHealth: reports.auditHealth,
-          limits: { tickMs: 50, stalledMs: 1_000 },
+          limits: { tickMs: 50, ...options.auditLimits },
         })
   return {
     source,

@@ -1,7 +1,11 @@
 import { resolve } from 'node:path'
 import { LatchkeyError } from '../../base/errors.ts'
 import { isAuditHead, maxLineBytes, type AuditHead } from '../../observe/audit-record.ts'
-import { createAuditVerifier, type AuditReport } from '../../observe/audit-verify.ts'
+import {
+  createAuditVerifier,
+  type AuditChain,
+  type AuditReport,
+} from '../../observe/audit-verify.ts'
 import type { AdminContext } from '../context.ts'
 import { print, type OutputFormat } from '../output.ts'
 import { readLines } from './lines.ts'
@@ -45,6 +49,7 @@ export async function auditVerify(
     context.terminal.say(`problem: ${kind}, chain ${chain}${line > 0 ? `, line ${line}` : ''}`)
   }
   for (const line of torn) context.terminal.say(`torn: line ${line} was not written whole`)
+  for (const chain of chains) for (const note of notesOn(chain)) context.terminal.say(note)
   if (unanchored > 0) {
     context.terminal.say(
       `unanchored: ${unanchored} line(s) after the last checkpoint prove nothing yet`,
@@ -52,6 +57,19 @@ export async function auditVerify(
   }
   if (chains.length === 0) context.terminal.say('there is no audit chain in what was named')
   return problems.length === 0 && chains.length > 0
+}
+
+/** What is no problem in itself, and yet how a file looks whose beginning or end was taken away. */
+function notesOn({ chain, firstSeq, afterShown, ended }: AuditChain): readonly string[] {
+  return [
+    ...(firstSeq > 0
+      ? [`earlier: chain ${chain} has ${firstSeq} line(s) before these, in another file, or gone`]
+      : []),
+    ...(afterShown ? [] : [`earlier: what chain ${chain} began after is in another file, or gone`]),
+    ...(ended
+      ? []
+      : [`open: chain ${chain} has no orderly end: it goes on, was broken off, or was cut`]),
+  ]
 }
 
 function rowsOf(report: AuditReport): readonly (readonly string[])[] {
