@@ -50,7 +50,6 @@ export async function openPodPort(
   const socket = new WebSocket(url, protocol, {
     agent,
     headers,
-    handshakeTimeout: timeoutMs,
     maxPayload: maxMessageBytes,
     perMessageDeflate: false,
     followRedirects: false,
