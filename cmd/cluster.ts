@@ -6,6 +6,7 @@ import { readContextNamespace, readKubeconfig } from '../src/clients/kubeconfig.
 import { inClusterAccess, readCredential } from '../src/clients/kubernetes-access.ts'
 import { serviceAccountDirectory } from '../src/clients/kubernetes-access.ts'
 import { createKubernetesClient, type KubernetesClient } from '../src/clients/kubernetes.ts'
+import { execPlugins } from './exec-plugins.ts'
 
 /** A cluster to ask, and where its user works when a command names no namespace. */
 export interface Cluster {
@@ -26,7 +27,8 @@ export async function findCluster(kubeconfig: string | undefined): Promise<Clust
   const usual = join(homedir(), '.kube', 'config')
   const path = named ?? ((await exists(usual)) ? usual : undefined)
   if (path !== undefined) {
-    const client = createKubernetesClient(await readKubeconfig(path), { clock: systemClock })
+    const access = await readKubeconfig(path, execPlugins)
+    const client = createKubernetesClient(access, { clock: systemClock })
     return { client, namespace: (await readContextNamespace(path)) ?? 'default' }
   }
   const host = process.env['KUBERNETES_SERVICE_HOST']

@@ -9,6 +9,7 @@ import type { EtcdFlags } from '../../src/clients/etcd/flags.ts'
 import { createKubernetesClient } from '../../src/clients/kubernetes.ts'
 import { readKubeconfig } from '../../src/clients/kubeconfig.ts'
 import { defaultPrefix } from '../../src/storage/resource.ts'
+import { execPlugins } from '../exec-plugins.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { prefixOf } from './etcd-prefix.ts'
@@ -80,7 +81,7 @@ async function run(options: Options): Promise<void> {
   const workers = count(options.workers, 'workers', 1024)
   const rate = options.rate === undefined ? undefined : count(options.rate, 'rate', 1_000_000)
   const output = parseOutputFormat(options.output)
-  const client = createKubernetesClient(await readKubeconfig(options.kubeconfig), {
+  const client = createKubernetesClient(await readKubeconfig(options.kubeconfig, execPlugins), {
     clock: systemClock,
     maxRequests: workers,
   })

@@ -5,6 +5,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { LatchkeyError } from '../../src/base/errors.ts'
 import type { EtcdFlags } from '../../src/clients/etcd/flags.ts'
 import { defaultPrefix } from '../../src/storage/resource.ts'
+import { execPlugins } from '../exec-plugins.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { withEtcdClients } from './api-server-etcd.ts'
@@ -68,7 +69,7 @@ export function addKeysRotate(keys: Command): void {
         output: parseOutputFormat(options.output),
       }
       const context = processContext()
-      const access = await readKubeconfig(options.kubeconfig)
+      const access = await readKubeconfig(options.kubeconfig, execPlugins)
       // Timers of waits do not keep a process running, and while it waits nothing else may.
       const alive = setInterval(() => undefined, 60_000)
       try {

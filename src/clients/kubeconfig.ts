@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { LatchkeyError } from '../base/errors.ts'
+import { execCredentials, type RunExec } from './exec-credential.ts'
 import { readCredential, type ClusterAccess } from './kubernetes-access.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -10,18 +11,25 @@ type Fields = Readonly<Record<string, unknown>>
  * token or token file, inline or by path.
  *
  * @remarks
- * What a server process should not do on its own, and what would weaken it, is refused by name:
- * `exec` and `auth-provider` plugins, `insecure-skip-tls-verify`, passwords, proxies. Plain HTTP is
- * for loopback only.
+ * What would weaken the connection is refused by name: `auth-provider` plugins,
+ * `insecure-skip-tls-verify`, passwords, proxies. So are `exec` plugins, unless they are given what
+ * runs them, as the programs of people are and servers are not. Plain HTTP is for loopback only.
  *
  * @throws `ERR_KUBERNETES_CONFIG`.
  */
-export async function readKubeconfig(path: string): Promise<ClusterAccess> {
-  return parseKubeconfig(await readCredential(path), path)
+export async function readKubeconfig(path: string, plugins?: Plugins): Promise<ClusterAccess> {
+  return parseKubeconfig(await readCredential(path), path, plugins)
+}
+
+/** What makes `exec` plugins possible. */
+export interface Plugins {
+  readonly run: RunExec
+  /** Milliseconds since 1970. */
+  readonly now: () => number
 }
 
 /** As {@link readKubeconfig}, from text; relative paths in it start beside `path`. */
-export function parseKubeconfig(text: string, path: string): ClusterAccess {
+export function parseKubeconfig(text: string, path: string, plugins?: Plugins): ClusterAccess {
   const config = document(text, path)
   const current = field(config, 'current-context')
   const context = named(config, { list: 'contexts', name: current, member: 'context' })
@@ -32,7 +40,8 @@ export function parseKubeconfig(text: string, path: string): ClusterAccess {
   })
   const user = named(config, { list: 'users', name: field(context, 'user'), member: 'user' })
   refuse(cluster, ['insecure-skip-tls-verify', 'proxy-url'])
-  refuse(user, ['exec', 'auth-provider', 'username', 'password', 'as', 'as-uid', 'as-groups'])
+  if (plugins === undefined) refuse(user, ['exec'])
+  refuse(user, ['auth-provider', 'username', 'password', 'as', 'as-uid', 'as-groups'])
   const material = (fields: Fields, name: string): (() => Promise<string | undefined>) => {
     const data = optional(fields, `${name}-data`)
     if (data !== undefined) {
@@ -47,18 +56,28 @@ export function parseKubeconfig(text: string, path: string): ClusterAccess {
   const key = material(user, 'client-key')
   const token = optional(user, 'token')
   const tokenFile = optional(user, 'tokenFile')
+  const exec = fieldsOf(user['exec'])
+  const execute =
+    exec === undefined || plugins === undefined
+      ? undefined
+      : execCredentials(exec, { ...plugins, path, cluster: { fields: cluster, ca } })
   return {
     server: serverOf(field(cluster, 'server')),
     serverName: optional(cluster, 'tls-server-name'),
-    credentials: async () => ({
-      ca: await ca(),
-      cert: await cert(),
-      key: await key(),
-      token:
-        tokenFile === undefined
-          ? token
-          : (await readCredential(resolve(path, '..', tokenFile))).trim(),
-    }),
+    credentials: async (refused = false) => {
+      // As client-go has it, the plugin is asked only where nothing else is given.
+      const given = {
+        cert: await cert(),
+        key: await key(),
+        token:
+          tokenFile === undefined
+            ? token
+            : (await readCredential(resolve(path, '..', tokenFile))).trim(),
+      }
+      const isGiven = given.cert !== undefined || given.token !== undefined
+      const material = isGiven ? given : await execute?.(refused)
+      return { ca: await ca(), ...(material ?? given) }
+    },
   }
 }
 

@@ -18,9 +18,10 @@ export interface ClusterAccess {
    * The credentials of the moment: what comes from files is read again, because others replace them
    * (the kubelet its tokens, operators their certificates).
    *
+   * @param refused - whether the API server has refused the last ones; `false` by default
    * @throws `ERR_KUBERNETES_CONFIG`.
    */
-  credentials(): Promise<ClusterCredentials>
+  credentials(refused?: boolean): Promise<ClusterCredentials>
 }
 
 /** Where a pod finds its service account: KEP-1205, `/var/run/secrets/kubernetes.io/serviceaccount`. */

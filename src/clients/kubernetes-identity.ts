@@ -29,13 +29,16 @@ export function createIdentity(
   let material: ClusterCredentials | undefined
   let known: Promise<ClusterCredentials> | undefined
   let readAtMs = 0
+  let refused = false
   const read = (): Promise<ClusterCredentials> => {
     const now = deps.clock.monotonicMs()
     if (known === undefined || now - readAtMs > refreshMs) {
       readAtMs = now
       const former = known
       // A file that cannot be read for a moment does not take a working identity away.
-      known = access.credentials().catch((error: unknown) => {
+      const reading = access.credentials(refused)
+      refused = false
+      known = reading.catch((error: unknown) => {
         if (former === undefined) known = undefined
         else return former
         throw error
@@ -54,6 +57,7 @@ export function createIdentity(
       return { agents, token: now.token }
     },
     expire: () => {
+      refused = true
       readAtMs = -Infinity
     },
     close: () => {
