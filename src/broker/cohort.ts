@@ -46,7 +46,9 @@ export class Cohort {
   readonly #deps: CohortDeps
   readonly #members = new Set<Member>()
   readonly #permissions: readonly HeldPermission[]
-  readonly #secrets: readonly HeldSecret[]
+  /** What may be mounted: of what may not, nothing is ever asked for. */
+  readonly #secrets: (HeldSecret | undefined)[]
+  readonly #changed: () => void
   readonly #newValues: NewValues
   #current: PreparedSet | undefined
   #sequence = 0
@@ -57,15 +59,13 @@ export class Cohort {
     this.account = account
     this.references = references
     this.#deps = deps
-    const changed = (): void => {
+    this.#changed = () => {
       this.#schedule()
     }
+    this.#secrets = references.map(() => undefined)
     this.#newValues = new NewValues(references.length)
     this.#permissions = references.map(({ secret }) =>
-      deps.permissions.hold(account, secret, changed),
-    )
-    this.#secrets = references.map(({ secret }) =>
-      deps.catalog.hold(account.namespace, secret, changed),
+      deps.permissions.hold(account, secret, this.#changed),
     )
     this.#schedule()
   }
@@ -101,14 +101,14 @@ export class Cohort {
 
   /** Milliseconds since everything in the newest set was last known to be true. */
   staleMs(): number {
-    const ages = [...this.#permissions, ...this.#secrets].map((it) => it.staleMs())
+    const ages = [...this.#permissions, ...this.#secrets].map((it) => it?.staleMs() ?? 0)
     return Math.max(0, ...ages)
   }
 
   /** Lets everything go and wipes the set. */
   end(): void {
     this.#ended = true
-    for (const held of [...this.#permissions, ...this.#secrets]) held[Symbol.dispose]()
+    for (const held of [...this.#permissions, ...this.#secrets]) held?.[Symbol.dispose]()
     this.#current?.[Symbol.dispose]()
     this.#current = undefined
   }
@@ -123,8 +123,27 @@ export class Cohort {
     })
   }
 
+  /** Follows what may be mounted, and lets go of what may not any more. */
+  #follow(): void {
+    for (const [index, { secret }] of this.references.entries()) {
+      const decision = this.#permissions[index]?.view.decision
+      const held = this.#secrets[index]
+      if (decision === 'allowed' && held === undefined) {
+        this.#secrets[index] = this.#deps.catalog.hold(
+          this.account.namespace,
+          secret,
+          this.#changed,
+        )
+      } else if (decision === 'denied' && held !== undefined) {
+        held[Symbol.dispose]()
+        this.#secrets[index] = undefined
+      }
+    }
+  }
+
   #decide(): void {
     const { versioner, clock } = this.#deps
+    this.#follow()
     const decided = decideItems(
       this.references.map((requested, index) => ({
         requested,

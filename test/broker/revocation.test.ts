@@ -82,3 +82,19 @@ test('a binding that is deleted and made again does not blink', async (t) => {
   }
   t.is(it.sets.length, 1)
 })
+
+test('what may not be mounted is never read, and what may no longer be is let go', async (t) => {
+  const { cluster, broker, stream } = await startBrokerInCluster(t)
+  cluster.setSecret('db', { k: 'v' })
+  cluster.setSecret('tls', { k: 'w' })
+  cluster.grant('web', 'tls')
+  const it = stream(['db', 'tls'])
+  await shows(t, it, 'db=DENIED, tls=READY k=w')
+  t.deepEqual(cluster.kubernetes.asked('GET', '/secrets/db'), [])
+  cluster.grant('web', 'db')
+  await shows(t, it, 'db=READY k=v, tls=READY k=w')
+  t.regex(await broker.metrics(), /^latchkey_broker_secrets 2$/m)
+  cluster.revoke('web', 'db')
+  await shows(t, it, 'db=DENIED, tls=READY k=w')
+  t.regex(await broker.metrics(), /^latchkey_broker_secrets 1$/m)
+})
