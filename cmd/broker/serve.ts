@@ -47,7 +47,7 @@ export async function serveBroker(
       open: (reports, end) => openParts(config, { reports, signal: end, log, replica }),
     })
   } finally {
-    flush()
+    await flush()
   }
 }
 

@@ -64,6 +64,6 @@ export async function serveKms(
     })
   } finally {
     store.close?.()
-    flush()
+    await flush()
   }
 }

@@ -20,7 +20,7 @@ import { systemFileOperations } from '../../src/sidecar/publish/file-operations.
 import { StateDirectory } from '../../src/sidecar/state-directory.ts'
 import { reportError } from '../report-error.ts'
 import { version } from '../version.ts'
-import { openLineOutput } from './line-output.ts'
+import { openLineOutput } from '../line-output.ts'
 import { readBounded } from './read-bounded.ts'
 import { keepHeapSmall } from './small-heap.ts'
 import { openStatusPages } from './status-pages.ts'

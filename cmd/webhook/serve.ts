@@ -57,7 +57,7 @@ export async function serveWebhook(
     }
   } finally {
     clearInterval(alive)
-    flush()
+    await flush()
   }
 }
 

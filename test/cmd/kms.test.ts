@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { randomBytes } from 'node:crypto'
-import { lstat, writeFile } from 'node:fs/promises'
+import { lstat, open, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Writable } from 'node:stream'
@@ -225,3 +225,16 @@ test.serial('memory stays bounded, whatever is thrown at the socket', async (t) 
   t.log(`at most ${most.toFixed(0)} MB private`)
   t.true(most < 250, `${most.toFixed(0)} MB`)
 })
+
+test.serial(
+  'a log that cannot be written, as on a full disk, stops neither service nor end',
+  async (t) => {
+    const { flags, socket } = await ground(t)
+    const full = await open('/dev/full', 'w')
+    const kms = await startKms(t, flags, { stderr: full.fd })
+    await full.close()
+    await until(t, () => lstat(socket).then(Boolean, () => false), { what: 'it listens' })
+    t.like(await kmsClient(t, socket).call('Status'), { healthz: 'ok' })
+    t.is(await kms.end('SIGTERM'), 0)
+  },
+)

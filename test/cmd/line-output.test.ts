@@ -2,7 +2,7 @@ import test from 'ava'
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openLineOutput } from '../../cmd/sidecar/line-output.ts'
+import { openLineOutput } from '../../cmd/line-output.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 test.serial('every line arrives whole and in order', async (t) => {

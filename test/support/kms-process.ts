@@ -46,14 +46,18 @@ export interface KmsProcess {
   readonly privateMegabytes: () => Promise<number>
 }
 
-/** Starts `latchkey-kms` and waits until its socket is open. */
+/**
+ * Starts `latchkey-kms` and waits until its socket is open, unless somebody else is given what would
+ * tell: its socket to be passed on, or its standard error.
+ */
 export async function startKms(
   t: ExecutionContext,
   args: readonly string[],
-  options: { readonly stdio3?: 'pipe' | number } = {},
+  options: { readonly stdio3?: 'pipe' | number; readonly stderr?: number } = {},
 ): Promise<KmsProcess> {
+  const { stdio3, stderr = 'pipe' } = options
   const child = spawn(process.execPath, [program, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe', ...(options.stdio3 === undefined ? [] : [options.stdio3])],
+    stdio: ['ignore', 'pipe', stderr, ...(stdio3 === undefined ? [] : [stdio3])],
   })
   t.teardown(() => child.kill('SIGKILL'))
   let text = ''
@@ -66,7 +70,7 @@ export async function startKms(
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as Record<string, unknown>)
-  if (options.stdio3 !== 'pipe') await listening()
+  if (stdio3 !== 'pipe' && stderr === 'pipe') await listening()
   return {
     child,
     lines,

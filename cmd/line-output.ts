@@ -1,6 +1,6 @@
 import { write } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { systemCode } from '../../src/base/errors.ts'
+import { systemCode } from '../src/base/errors.ts'
 
 /** Where lines go. */
 export interface LineOutput {
