@@ -45,6 +45,10 @@ const maxBodyBytes = 8 * 2 ** 20
 /** Milliseconds for a whole request; the API server gives up after the 5 seconds of its configuration. */
 const requestMs = 5_000
 const maxInFlight = 256
+/** What every request may have of memory, a pod of the usual size several times over. */
+const usualBodyBytes = 64 * 2 ** 10
+/** What all requests together may have beyond that. */
+const maxLargeBytes = 24 * 2 ** 20
 const maxConnections = 1_024
 
 /**
@@ -58,19 +62,31 @@ export async function openAdmissionServer(
   deps: ServerDeps,
 ): Promise<AdmissionServer> {
   let inFlight = 0
+  let largeBytes = 0
   let draining = false
   const server = create(deps.certificate, (request, response) => {
     if (inFlight >= maxInFlight) {
       deps.metrics.failed('busy')
-      send(response, 503, 'too many requests at a time\n')
+      sendBusy(response)
       return
     }
     inFlight += 1
+    let ownLargeBytes = 0
+    const reserve = (bytes: number): boolean => {
+      const more = Math.max(0, bytes - usualBodyBytes) - ownLargeBytes
+      const isRoom = largeBytes + more <= maxLargeBytes
+      // Whoever is turned away leaves its part to the others.
+      const change = isRoom ? more : -ownLargeBytes
+      largeBytes += change
+      ownLargeBytes += change
+      return isRoom
+    }
     if (draining) response.setHeader('Connection', 'close')
     response.once('close', () => {
       inFlight -= 1
+      largeBytes -= ownLargeBytes
     })
-    serve(request, response, deps).catch((error: unknown) => {
+    serve(request, response, { ...deps, reserve }).catch((error: unknown) => {
       fail(response, error, deps)
     })
   })
@@ -130,10 +146,18 @@ function create(
   }
 }
 
+/** Thrown for a body that would take more memory than is left for large ones. */
+class Busy extends Error {}
+
+interface RequestDeps extends ServerDeps {
+  /** Asks for room for so many bytes of a body in all; `false` when there is none. */
+  readonly reserve: (bytes: number) => boolean
+}
+
 async function serve(
   request: IncomingMessage,
   response: ServerResponse,
-  deps: ServerDeps,
+  deps: RequestDeps,
 ): Promise<void> {
   if (request.url?.split('?')[0] !== admissionPath) {
     request.resume()
@@ -146,20 +170,26 @@ async function serve(
     send(response, 405, 'only POST is served\n')
     return
   }
-  const body = await readBody(request)
+  const body = await readBody(request, deps)
   send(response, 200, await deps.answer(body), 'application/json')
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage, { reserve }: RequestDeps): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
+  let busy = false
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.byteLength
     if (length > maxBodyBytes) {
       throw new LatchkeyError('ERR_LIMIT', `the body has more than ${maxBodyBytes} bytes`)
     }
-    chunks.push(chunk)
+    // The rest is read all the same, as a client that still writes may not see an answer.
+    if (busy) continue
+    busy = !reserve(length)
+    if (busy) chunks.length = 0
+    else chunks.push(chunk)
   }
+  if (busy) throw new Busy()
   return Buffer.concat(chunks).toString('utf8')
 }
 
@@ -171,10 +201,16 @@ function fail(response: ServerResponse, error: unknown, deps: ServerDeps): void 
   if (admitted !== undefined) {
     log.warn('webhook.request_failed', { reason, heldBack: admitted.heldBack }, error)
   }
+  if (reason === 'busy' && !response.headersSent) {
+    sendBusy(response)
+    return
+  }
   if (!response.headersSent) {
     // What is left of the request is not read: the connection ends with the answer.
     response.setHeader('Connection', 'close')
-    const status = { invalid: 400, 'too-large': 413, timeout: 408, internal: 500 }[reason]
+    const status = { invalid: 400, 'too-large': 413, timeout: 408, internal: 500, busy: 503 }[
+      reason
+    ]
     const text = isLatchkeyError(error) && status < 500 ? error.message : 'internal error'
     send(response, status, `${text}\n`)
     response.once('finish', () => response.destroy())
@@ -183,10 +219,17 @@ function fail(response: ServerResponse, error: unknown, deps: ServerDeps): void 
   response.destroy()
 }
 
-function reasonOf(error: unknown): 'invalid' | 'too-large' | 'timeout' | 'internal' {
+function reasonOf(error: unknown): Parameters<WebhookMetrics['failed']>[0] {
+  if (error instanceof Busy) return 'busy'
   if (isLatchkeyError(error, 'ERR_MESSAGE_INVALID')) return 'invalid'
   if (isLatchkeyError(error, 'ERR_LIMIT')) return 'too-large'
   return systemCode(error) === 'ECONNRESET' ? 'timeout' : 'internal'
+}
+
+/** Asks to come again: the API server does, within its own time for the call. */
+function sendBusy(response: ServerResponse): void {
+  response.setHeader('Retry-After', '1')
+  send(response, 503, 'too many requests at a time\n')
 }
 
 function send(

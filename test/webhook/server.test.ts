@@ -27,7 +27,12 @@ interface Ground {
   readonly post: (
     body: string | Buffer,
     options?: { readonly path?: string; readonly method?: string; readonly agent?: Agent },
-  ) => Promise<{ status: number; body: string; connection: string | undefined }>
+  ) => Promise<{
+    status: number
+    body: string
+    connection: string | undefined
+    retryAfter: string | undefined
+  }>
   readonly counted: () => Promise<string>
 }
 
@@ -70,6 +75,7 @@ async function ground(
                 status: response.statusCode ?? 0,
                 body: Buffer.concat(chunks).toString(),
                 connection: response.headers.connection,
+                retryAfter: response.headers['retry-after'],
               })
             })
           },
@@ -144,6 +150,26 @@ test('more requests than can be had at a time are turned away at once', async (t
   t.is(statuses.filter((status) => status === 200).length, 256)
   t.is(statuses.filter((status) => status === 503).length, 44)
   while (server.inFlight() > 0) await sleep(10)
+})
+
+test('large bodies share what memory there is for them, and small ones need none of it', async (t) => {
+  const gate = Promise.withResolvers<undefined>()
+  let reached = 0
+  const { post, counted } = await ground(t, async () => {
+    reached += 1
+    await gate.promise
+    return 'done'
+  })
+  const large = Buffer.alloc(5 * 2 ** 20, 'x')
+  const four = Array.from({ length: 4 }, () => post(large))
+  while (reached < 4) await sleep(10)
+  t.like(await post(large), { status: 503, retryAfter: '1' })
+  const small = Array.from({ length: 20 }, () => post(Buffer.alloc(60_000, 'x')))
+  while (reached < 24) await sleep(10)
+  gate.resolve(undefined)
+  t.true((await Promise.all([...four, ...small])).every(({ status }) => status === 200))
+  t.like(await post(large), { status: 200 })
+  t.regex(await counted(), /latchkey_webhook_failures_total\{reason="busy"\} 1\n/)
 })
 
 test('another certificate is used for new connections, and the old ones stay', async (t) => {
