@@ -12,8 +12,11 @@ export interface JournalState {
   /** When each secret that is denied or missing was first said to be, milliseconds since 1970. */
   readonly deniedSince: Readonly<Record<string, number>>
   /** What became of bound files, by entry. */
-  readonly boundFiles: Readonly<Record<string, 'published' | 'emptied'>>
+  readonly boundFiles: Readonly<Record<string, (typeof boundStates)[number]>>
 }
+
+/** Of a bound file: it is about to be there for the first time; it is; a decision emptied it. */
+const boundStates = ['begun', 'published', 'emptied'] as const
 
 const documentName = 'journal.json'
 
@@ -87,13 +90,13 @@ function readState(text: string | undefined, plan: string): JournalState | undef
     isRecord(deniedSince) &&
     Object.values(deniedSince).every((since) => Number.isSafeInteger(since)) &&
     isRecord(boundFiles) &&
-    Object.values(boundFiles).every((state) => state === 'published' || state === 'emptied')
+    Object.values(boundFiles).every((state) => boundStates.some((each) => each === state))
   if (!valid) return undefined
   return {
     started,
     pendingHooks: pendingHooks as number[],
     deniedSince: deniedSince as Record<string, number>,
-    boundFiles: boundFiles as Record<string, 'published' | 'emptied'>,
+    boundFiles: boundFiles as JournalState['boundFiles'],
   }
 }
 

@@ -1,9 +1,12 @@
 import { isLatchkeyError } from '../../base/errors.ts'
 import { effectiveMode } from '../../injection/plan.ts'
+import type { JournalState } from '../journal.ts'
 import { BoundFilePublisher } from '../publish/bound-file.ts'
 import type { Decision } from './decide.ts'
 import { noteHooks, skipped } from './target.ts'
 import type { Applied, IndexedEntry, Inspection, Target, TargetOptions } from './target.ts'
+
+type NotedState = JournalState['boundFiles'][string]
 
 const nothing: Applied = { ...skipped, skipped: false }
 
@@ -16,9 +19,8 @@ export function boundTarget(
   const { index, entry } = indexed
   const { root, operations, journal } = options
   const publisher = new BoundFilePublisher({ root, path: entry.path, update, operations })
-  const before = (): 'absent' | 'published' | 'emptied' =>
-    journal.state.boundFiles[index] ?? 'absent'
-  const note = (state: 'published' | 'emptied'): void => {
+  const before = (): 'absent' | NotedState => journal.state.boundFiles[index] ?? 'absent'
+  const note = (state: NotedState): void => {
     journal.update({ boundFiles: { ...journal.state.boundFiles, [index]: state } })
   }
   const inspect = (): Inspection => {
@@ -31,23 +33,29 @@ export function boundTarget(
         const [file] = decision.files
         if (file === undefined) return nothing
         const access = { mode: effectiveMode(entry), group: entry.group }
-        const outcome = publisher.publish({ ...access, bytes: file.bytes }, before(), () => {
+        // Before it is there, so that after a crash a decision finds what to empty.
+        if (before() === 'absent') note('begun')
+        const was = before()
+        const left = was === 'begun' ? 'absent' : was
+        const outcome = publisher.publish({ ...access, bytes: file.bytes }, left, () => {
           noteHooks([index], [indexed], journal)
         })
         if (outcome === 'waits-for-restart') return { ...nothing, waiting: [index] }
         note('published')
         return { ...nothing, published: outcome === 'published' }
       }
-      case 'remove':
-        if (before() !== 'published') return nothing
+      case 'remove': {
+        const was = before()
+        if (was === 'absent') return nothing
         try {
-          noteHooks([index], [indexed], journal)
+          if (was === 'published') noteHooks([index], [indexed], journal)
           // Noted first: after a crash in between, emptying is repeated.
           note('emptied')
         } finally {
           publisher.empty()
         }
-        return { ...nothing, published: true }
+        return { ...nothing, published: was === 'published' }
+      }
       default:
         return skipped
     }

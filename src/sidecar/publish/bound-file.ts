@@ -115,8 +115,10 @@ export class BoundFilePublisher {
     this.#guard(() => {
       const { operations } = this.#options
       using directory = openTarget(this.#place(), { operations })
-      if (directory?.lstat(this.#name)?.kind !== 'file') return
+      const facts = directory?.lstat(this.#name)
+      if (directory === undefined || facts?.kind !== 'file') return
       removeTree(directory, this.#next, operations)
+      if (facts.size === 0) return
       this.#openForUpdate(directory, {
         change: (fd) => {
           operations.truncate(fd, 0)
@@ -167,7 +169,7 @@ export class BoundFilePublisher {
   #rewrite(directory: AnchoredDirectory, bytes: SecretBytes, access: Access): void {
     const { operations } = this.#options
     this.#openForUpdate(directory, {
-      mode: access.mode,
+      access,
       change: (fd) => {
         writeAll(fd, bytes.expose(), operations)
         operations.truncate(fd, bytes.byteLength)
@@ -188,18 +190,21 @@ export class BoundFilePublisher {
 
   /**
    * Opens the file for writing, for which its owner may first need the right, changes and syncs it,
-   * and leaves it with `mode`, or with the one it had.
+   * and leaves it with the mode that is wanted, or with the one it had. What somebody else widened is
+   * narrowed before anything is written.
    */
   #openForUpdate(
     directory: AnchoredDirectory,
-    { mode, change }: { readonly mode?: number; readonly change: (fd: number) => void },
+    { access, change }: { readonly access?: Access; readonly change: (fd: number) => void },
   ): void {
     const { operations } = this.#options
     const path = directory.at(this.#name)
     const reader = operations.openFile(path, 'read')
     try {
-      const before = operations.stat(reader).mode
-      if ((before & 0o200) === 0) operations.chmod(reader, before | 0o200)
+      const { mode: before, gid } = operations.stat(reader)
+      const ofAnother = access?.group !== undefined && access.group !== gid
+      const kept = before & (access?.mode ?? before) & (ofAnother ? 0o700 : 0o7777)
+      if (before !== (kept | 0o200)) operations.chmod(reader, kept | 0o200)
       const fd = operations.openFile(path, 'update')
       try {
         change(fd)
@@ -207,7 +212,7 @@ export class BoundFilePublisher {
       } finally {
         operations.close(fd)
       }
-      operations.chmod(reader, mode ?? before)
+      operations.chmod(reader, access?.mode ?? before)
     } finally {
       operations.close(reader)
     }

@@ -149,3 +149,44 @@ test('what a publication replaced goes in time, also when something failed after
   t.is(pod.read('etc/app/tls/key'), 'two')
   await until(() => generationsIn(pod.path('etc/app/tls')).join() === '..gen-2', 'the end of grace')
 })
+
+test('a bound file that cannot be emptied at first is emptied later', async (t) => {
+  const [broker, pod] = [await startBroker(t), createPod(t)]
+  const bound = '- { secret: a, key: k, path: /srv/app/k, mount: file, update: in-place }\n'
+  const operations = failing('truncate', 'EIO', (call) => call === 1)
+  startSidecar(t, { pod, plan: bound, broker, operations })
+  const stream = await broker.nextStream()
+  stream.accept()
+  stream.sendSet([readyItem('a', { k: 'one' })])
+  await stream.acknowledged(1)
+  stream.sendSet([itemOf('a', 'STATUS_DENIED')])
+  await stream.acknowledged(2, 'OUTCOME_IO_ERROR')
+  await stream.acknowledged(2, 'OUTCOME_WRITTEN')
+  t.is(pod.read('srv/app/k'), '')
+})
+
+test('a bound file is remembered before it is there', async (t) => {
+  const [broker, pod] = [await startBroker(t), createPod(t)]
+  const bound = '- { secret: a, key: k, path: /srv/app/k, mount: file, update: restart }\n'
+  let broken = true
+  const operations = failing('rename', 'EIO', (call) => broken && call > 1)
+  const state = new StateDirectory({ root: pod.root, path: '/state' }, operations)
+  const before = startSidecar(t, { pod, plan: bound, broker, state })
+  const stream = await broker.nextStream()
+  stream.accept()
+  stream.sendSet([readyItem('a', { k: 'one' })])
+  await stream.acknowledged(1, 'OUTCOME_IO_ERROR')
+  t.is(pod.read('srv/app/k'), 'one')
+  // As after kill -9 between the file and the journal.
+  await before.stop()
+  broken = false
+  startSidecar(t, { pod, plan: bound, broker, state })
+  const later = await broker.nextStream()
+  later.accept()
+  later.sendSet([itemOf('a', 'STATUS_DENIED')])
+  await later.acknowledged(1)
+  t.is(pod.read('srv/app/k'), '')
+  later.sendSet([readyItem('a', { k: 'two' })])
+  await later.acknowledged(2)
+  t.is(pod.read('srv/app/k'), 'two')
+})

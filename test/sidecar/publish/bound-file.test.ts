@@ -6,7 +6,7 @@ import { SecretBytes } from '../../../src/base/secret.ts'
 import { BoundFilePublisher } from '../../../src/sidecar/publish/bound-file.ts'
 import { systemFileOperations } from '../../../src/sidecar/publish/file-operations.ts'
 import type { FileOperations } from '../../../src/sidecar/publish/file-operations.ts'
-import { failing, killedAt, temporaryDirectory } from '../../support/publishing.ts'
+import { failing, intercepted, killedAt, temporaryDirectory } from '../../support/publishing.ts'
 
 const at = (
   root: string,
@@ -52,6 +52,21 @@ test('updated in place, it keeps its inode and its mode, longer or shorter', (t)
   }
   t.is(bound.publish(file('again'), 'published'), 'unchanged')
   t.deepEqual(leavings(root), [])
+})
+
+test('a file that somebody opened to others is closed before a new value is in it', (t) => {
+  const root = temporaryDirectory(t)
+  at(root, 'in-place').publish(file('one', 0o440), 'absent')
+  fs.chmodSync(join(root, 'etc/nginx/tls.key'), 0o666)
+  const modes: number[] = []
+  const operations = intercepted((call, name) => {
+    if (name === 'write') modes.push(facts(root)[2])
+    return call()
+  }, {})
+  at(root, 'in-place', operations).publish(file('two', 0o440), 'published')
+  t.is(facts(root)[2], 0o440)
+  // The first one is aside.
+  t.deepEqual(modes, [0o666, 0o640])
 })
 
 test('fixed until restart, it says that it waits', (t) => {
