@@ -99,20 +99,29 @@ export async function openFileStore(
     )
   }
 
+  /** The highest revision of each secret that was read here. */
+  const seen = new Map<string, number>()
+
   const load = async (
     target: SecretTarget,
   ): Promise<{ readonly revision: number; readonly content: SecretContent | undefined }> => {
     const place = directoryOf(target)
+    const name = `${target.namespace}/${target.name}`
     // A revision may be superseded and unlinked between listing and reading: look again.
     for (let attempt = 0; attempt < attempts; attempt += 1) {
+      const before = seen.get(name) ?? 0
       const [revision] = await listRevisions(place)
+      // A secret is removed by a revision that says so: files do not go, nor grow old, by themselves.
+      if ((revision ?? 0) < before) throw missing(place, before)
       if (revision === undefined) {
         await ensureStillThere()
         return { revision: 0, content: undefined }
       }
       const bytes = await readGuardedFile(`${place}/${fileName(revision)}`, guard)
       if (bytes === undefined) continue
-      return { revision, content: decodeEntry(bytes, { keys, place: { ...target, revision } }) }
+      const content = decodeEntry(bytes, { keys, place: { ...target, revision } })
+      seen.set(name, Math.max(revision, seen.get(name) ?? 0))
+      return { revision, content }
     }
     throw busy(target)
   }
@@ -274,6 +283,16 @@ async function makeDirectory(path: string, disk: Disk): Promise<void> {
 
 function fileName(revision: number): string {
   return String(revision).padStart(10, '0')
+}
+
+function missing(place: string, revision: number): LatchkeyError {
+  return new LatchkeyError(
+    'ERR_SECRET_STORE_INVALID',
+    `the secret store had ${place}/${fileName(revision)}, and has neither it nor a later one`,
+    {
+      hint: 'put it back; a store that is an older copy on purpose takes effect when the broker is started again',
+    },
+  )
 }
 
 function busy(target: SecretTarget): LatchkeyError {

@@ -229,3 +229,28 @@ test('a store that vanished, or was replaced, is an error and not a store withou
   await fs.rename(`${directory}.away`, directory)
   t.deepEqual(textsOf(await store.load(db)), { n: '1' })
 })
+
+test('a secret whose files went, or grew old, by themselves is an error and not a secret that was removed', async (t) => {
+  const { store, directory } = await temporaryStore(t)
+  const later = await temporaryStore(t, directory)
+  const place = `${directory}/${db.namespace}/${db.name}`
+  await store.update(db, () => contentOf({ n: '1' }))
+  await fs.cp(place, `${directory}.copy`, { recursive: true })
+  await store.update(db, () => contentOf({ n: '2' }))
+  t.deepEqual(textsOf(await store.load(db)), { n: '2' })
+  const bad = { code: 'ERR_SECRET_STORE_INVALID' }
+  await fs.rename(place, `${directory}.away`)
+  await t.throwsAsync(store.load(db), bad)
+  await fs.cp(`${directory}.copy`, place, { recursive: true })
+  await t.throwsAsync(store.load(db), bad)
+  await t.throwsAsync(
+    store.update(db, () => undefined),
+    bad,
+  )
+  t.deepEqual(textsOf(await later.store.load(db)), { n: '1' }, 'whoever starts later cannot know')
+  await fs.rm(place, { recursive: true })
+  await fs.rename(`${directory}.away`, place)
+  t.deepEqual(textsOf(await store.load(db)), { n: '2' })
+  await store.update(db, () => undefined)
+  t.is(await store.load(db), undefined)
+})
