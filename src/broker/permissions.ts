@@ -113,6 +113,7 @@ export class Permissions {
         const allowed = await this.#semaphore.run(
           () => authorizer.mayMount(as, secret, signal),
           signal,
+          as.namespace,
         )
         onAsked(allowed ? 'allowed' : 'denied')
         return allowed

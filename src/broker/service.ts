@@ -51,7 +51,7 @@ export class Broker {
   readonly streams: Streams
   readonly permissions: Permissions
   readonly #deps: BrokerDeps
-  readonly #opening = createSemaphore({ concurrent: 32, waiting: 4_096 })
+  readonly #opening = createSemaphore({ concurrent: 32, waiting: 4_096, waitingOfOne: 3_584 })
   readonly #sessionDeps: SessionDeps
   readonly #streamDeps: StreamDeps
   readonly #opens: OpenAllowance
@@ -118,6 +118,7 @@ export class Broker {
       const stream = await this.#opening.run(
         () => this.#open(transport, { message, signal, onIdentity }),
         signal,
+        transport.peer,
       )
       this.#events.opened(stream, this.#deps.clock.monotonicMs() - startedAtMs)
       // The broker may have begun to stop while the stream was being opened.

@@ -27,6 +27,28 @@ test('so many run at a time, in order, so many wait, and one more is refused', a
   t.deepEqual(log, [0, 1, 2, 3, 4])
 })
 
+test('whoever wants much waits for those who want little, and fills the queue for nobody', async (t) => {
+  const { signal } = new AbortController()
+  const semaphore = createSemaphore({ concurrent: 1, waiting: 10, waitingOfOne: 4 })
+  const log: string[] = []
+  let end = (): void => undefined
+  const first = semaphore.run(() => new Promise<void>((resolve) => (end = resolve)), signal, 'a')
+  const want = (party: string, name: string, until = signal): Promise<void> =>
+    semaphore.run(async () => void log.push(name), until, party)
+  const stop = new AbortController()
+  const gone = want('c', 'c1', stop.signal)
+  const all = ['a1', 'a2', 'a3', 'a4'].map((name) => want('a', name))
+  await t.throwsAsync(want('a', 'a5'), { code: 'ERR_BUSY' })
+  all.push(want('b', 'b1'), want('b', 'b2'), want('c', 'c2'))
+  stop.abort(new RangeError('gone'))
+  await t.throwsAsync(gone, { instanceOf: RangeError })
+  end()
+  await Promise.all([first, ...all])
+  t.deepEqual(log, ['c2', 'a1', 'b1', 'a2', 'b2', 'a3', 'a4'])
+  await want('a', 'again')
+  t.is(log.at(-1), 'again')
+})
+
 test('one that is aborted while it waits leaves the queue, and its place is nobody’s loss', async (t) => {
   const semaphore = createSemaphore({ concurrent: 1, waiting: 5 })
   const stop = new AbortController()
