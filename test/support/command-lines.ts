@@ -2,11 +2,15 @@ import type { Command } from 'commander'
 
 /** Each `latchkey …` of a shell block, in words, over continued lines and behind what runs it. */
 export function commandsIn(script: string): readonly (readonly string[])[] {
-  return script
-    .replaceAll(/\\\n\s*/g, ' ')
-    .split(/\n|&&|\|/)
-    .flatMap((line) => /(?:^|\s|\/)latchkey ((?!--).*)$/.exec(line)?.[1] ?? [])
-    .map((rest) => rest.trim().split(/\s+/))
+  return (
+    script
+      .replaceAll(/\\\n\s*/g, ' ')
+      .split(/\n|&&|\|/)
+      // Names of users and roles are no commands of ours.
+      .filter((line) => !/^\s*etcdctl /.test(line))
+      .flatMap((line) => /(?:^|\s|\/)latchkey ((?!--).*)$/.exec(line)?.[1] ?? [])
+      .map((rest) => rest.trim().split(/\s+/))
+  )
 }
 
 /** The command among `roots`, and below them, that `words` name, and what follows its name. */

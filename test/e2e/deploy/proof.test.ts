@@ -7,6 +7,7 @@ import { createAuthority, writeIdentity } from '../support/authority.ts'
 import { binary } from '../support/binaries.ts'
 import { runLatchkey } from '../support/cli.ts'
 import { createClusterIdentity } from '../support/cluster-identity.ts'
+import { localProvider, writeEncryptionConfig } from '../support/encryption-config.ts'
 import { type Etcd, startEtcd } from '../support/etcd.ts'
 import { useGround } from '../support/ground.ts'
 import { collection } from '../support/kubernetes.ts'
@@ -38,7 +39,12 @@ test.before(async () => {
     grants ?? 'false',
     'etcdctl auth enable',
   )
-  server = await startApiServer(ground, { etcd, identity: await createClusterIdentity(ground) })
+  const encryptionConfig = join(ground.dir, 'encryption.yaml')
+  await writeEncryptionConfig(encryptionConfig, [
+    { resources: ['secrets'], providers: [localProvider('aescbc')] },
+  ])
+  const identityOfCluster = await createClusterIdentity(ground)
+  server = await startApiServer(ground, { etcd, identity: identityOfCluster, encryptionConfig })
   const dir = join(ground.dir, 'reader')
   await mkdir(dir)
   const identity = await authority.issue({ commonName: 'latchkey-proof', use: ['client'] })
@@ -97,14 +103,15 @@ async function scan(): Promise<Ran> {
   )
 }
 
-test.serial('it finds plaintext, and is content when there is none', async (t) => {
-  await server.admin.create(secrets, { metadata: { name: 'plain' }, data: { word: 'aGVsbG8=' } })
+test.serial('it is content with what is encrypted, and finds plaintext', async (t) => {
+  await server.admin.create(secrets, { metadata: { name: 'encrypted' } })
+  const content = await scan()
+  t.is(content.code, 0, content.stdout + content.stderr)
+  t.regex(content.stdout, /^secrets +aescbc:/m)
+  await etcdctl(`etcdctl put /registry/secrets/default/plain '{"kind":"Secret"}'`)
   const found = await scan()
   t.is(found.code, 4, found.stdout + found.stderr)
   t.regex(found.stdout, /^secrets +identity /m)
-  await server.admin.delete(secrets, 'plain')
-  const content = await scan()
-  t.is(content.code, 0, content.stdout + content.stderr)
 })
 
 test.serial('its certificate reads what API servers store, and writes nothing', async (t) => {
