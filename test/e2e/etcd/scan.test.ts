@@ -4,105 +4,29 @@ import { join } from 'node:path'
 import type { ScanReport } from '../../../src/storage/scan.ts'
 import type { ScanRow } from '../../../src/storage/tally.ts'
 import { runLatchkey } from '../support/cli.ts'
-import { type EncryptedCluster, startEncryptedCluster } from '../support/encrypted-cluster.ts'
-import {
-  identityProvider,
-  kmsProvider,
-  kmsV1Provider,
-  localProvider,
-  writeEncryptionConfig,
-  type EncryptionRule,
-} from '../support/encryption-config.ts'
-import type { StoredValue } from '../support/etcd-client.ts'
 import { saveSnapshot } from '../support/etcdctl.ts'
+import {
+  everyPlace,
+  everyResource,
+  everyValue,
+  startEveryProvider,
+  type EveryProvider,
+} from '../support/every-provider.ts'
 import { useGround } from '../support/ground.ts'
 import { collection } from '../support/kubernetes.ts'
-import { transform, type Transformed } from '../support/transformer.ts'
-import { until } from '../support/until.ts'
-import { defineWidgets, widget, widgets } from '../support/widgets.ts'
 
 // Data of every provider, written by a real kube-apiserver: the scanner says of each object what the
 // API server's own code says of it, live and in a snapshot, and what it decrypts is the same bytes.
 
 const ground = useGround(test)
-const value = 'MARKED-PLAINTEXT-VALUE'
-
-/** Resources, each with the provider that encrypts it and where etcd has it. */
-const places = {
-  secrets: { at: '/registry/secrets/', path: collection('v1', 'secrets', 'default') },
-  configmaps: { at: '/registry/configmaps/', path: collection('v1', 'configmaps', 'default') },
-  podtemplates: {
-    at: '/registry/podtemplates/',
-    path: collection('v1', 'podtemplates', 'default'),
-  },
-  limitranges: { at: '/registry/limitranges/', path: collection('v1', 'limitranges', 'default') },
-  'widgets.test.latchkey.dev': { at: '/registry/test.latchkey.dev/widgets/', path: widgets },
-} as const
-type Place = keyof typeof places
-const resources = Object.keys(places) as Place[]
-
-let cluster: EncryptedCluster
-let rules: readonly EncryptionRule[]
+let every: EveryProvider
+let cluster: EveryProvider['cluster']
 let [first, second] = ['', '']
 
-async function create(place: Place, name: string): Promise<void> {
-  const { path } = places[place]
-  const { admin } = cluster.server
-  if (path === widgets) {
-    await admin.create(path, widget(name, value))
-    return
-  }
-  const fields: Readonly<Record<string, object>> = {
-    secrets: { stringData: { value } },
-    configmaps: { data: { value } },
-    podtemplates: {
-      template: { spec: { containers: [{ name: 'c', image: value.toLowerCase() }] } },
-    },
-    limitranges: { spec: { limits: [{ type: 'Pod', max: { cpu: '1' } }] } },
-  }
-  await admin.create(path, { metadata: { name }, ...fields[place] })
-}
-
-async function createAll(name: string): Promise<void> {
-  for (const place of resources) await create(place, name)
-}
-
 test.before(async () => {
-  cluster = await startEncryptedCluster(ground, {
-    providers: () => [identityProvider],
-    flags: ['--feature-gates=KMSv1=true'],
-  })
-  await defineWidgets(cluster.server.admin)
-  await createAll('plain')
-  const { socket } = cluster.plugin
-  const with_ = (place: Place, provider: EncryptionRule['providers'][number]): EncryptionRule => ({
-    resources: [place],
-    providers: [provider, identityProvider],
-  })
-  rules = [
-    with_('secrets', kmsProvider(socket)),
-    with_('configmaps', localProvider('secretbox')),
-    with_('podtemplates', localProvider('aesgcm')),
-    with_('limitranges', kmsV1Provider(socket)),
-    with_('widgets.test.latchkey.dev', localProvider('aescbc')),
-  ]
-  await cluster.server.stop()
-  await writeEncryptionConfig(cluster.config, rules)
-  await cluster.server.start()
-  first = await cluster.keyring.active()
-  await createAll('first')
-  await cluster.keyring.stage()
-  second = await cluster.keyring.activate()
-  await until(
-    'a Secret under the second key',
-    async () => {
-      const name = `probe-${performance.now().toFixed(0)}`
-      await create('secrets', name)
-      return (await cluster.stored(`secrets/default/${name}`)).keyId === second
-    },
-    { timeoutMs: 90_000, everyMs: 1000 },
-  )
-  await createAll('second')
+  every = await startEveryProvider(ground)
+  cluster = every.cluster
+  ;[first, second] = every.keyIds
 })
 
 function etcdFlags(): readonly string[] {
@@ -111,7 +35,7 @@ function etcdFlags(): readonly string[] {
   return ['--etcd', endpoint, '--etcd-ca', ca, '--etcd-cert', cert, '--etcd-key', key]
 }
 
-const only = resources.flatMap((resource) => ['--resource', resource])
+const only = everyResource.flatMap((resource) => ['--resource', resource])
 
 async function scanned(
   args: readonly string[],
@@ -127,25 +51,11 @@ async function scanned(
   return { report: JSON.parse(stdout) as ScanReport, code }
 }
 
-async function storedOf(place: Place): Promise<readonly StoredValue[]> {
-  return await cluster.etcd.client.list(places[place].at)
-}
-
-/** What the API server's own code makes of every object of a resource. */
-async function apiServerView(
-  place: Place,
-): Promise<readonly { readonly stored: StoredValue; readonly read: Transformed }[]> {
-  const stored = await storedOf(place)
-  const requests = stored.map((it) => ({ op: 'read' as const, key: it.key, value: it.value }))
-  const read = await transform(ground, { config: cluster.config, resource: place }, requests)
-  return stored.map((it, index) => ({ stored: it, read: read[index] ?? { error: 'missing' } }))
-}
-
 /** Rows counted from the raw bytes, in a way of the test's own. */
 async function counted(): Promise<readonly ScanRow[]> {
   const rows = new Map<string, ScanRow>()
-  for (const resource of resources) {
-    for (const { value: raw } of await storedOf(resource)) {
+  for (const resource of everyResource) {
+    for (const { value: raw } of await every.storedOf(resource)) {
       const text = raw.toString('latin1')
       const provider = /^k8s:enc:((?:[^:]+:){2}[^:]+):/.exec(text)?.[1] ?? 'identity'
       const keyId = provider.startsWith('kms:') ? /lk1\.\d+\.[\w-]{22}/.exec(text)?.[0] : undefined
@@ -219,8 +129,8 @@ test.serial('what is named as unexpected is what the API server would rewrite', 
   t.is(code, 4)
   const listed = [...stderr.matchAll(/^ {2}(\/registry\/\S+):/gm)].map(([, key]) => key)
   const stale: string[] = []
-  for (const place of resources) {
-    for (const { stored, read } of await apiServerView(place)) {
+  for (const place of everyResource) {
+    for (const { stored, read } of await every.apiServerView(place)) {
       if ('error' in read) return t.fail(`${stored.key}: ${read.error}`)
       // Under KMS v1 the API server does not know keys, so it calls nothing stale for its key.
       const underFirst = place === 'limitranges' && stored.value.includes(first)
@@ -256,32 +166,32 @@ test.serial('each object decrypts to the bytes that the API server sees', async 
   ])
   t.is(ran.code, 0, ran.stderr)
   let compared = 0
-  for (const place of resources) {
-    for (const { stored, read } of await apiServerView(place)) {
+  for (const place of everyResource) {
+    for (const { stored, read } of await every.apiServerView(place)) {
       if ('error' in read) return t.fail(`${stored.key}: ${read.error}`)
-      const name = stored.key.slice(places[place].at.length)
+      const name = stored.key.slice(everyPlace[place].at.length)
       const file = place === 'widgets.test.latchkey.dev' ? 'object.json' : 'object.pb'
       t.deepEqual(await readFile(join(out, place, name, file)), read.value, stored.key)
       compared += 1
     }
   }
-  t.true(compared >= 3 * resources.length)
+  t.true(compared >= 3 * everyResource.length)
   const data = join(out, 'secrets', 'default', 'second', 'data', 'value')
-  t.is(await readFile(data, 'utf8'), value)
+  t.is(await readFile(data, 'utf8'), everyValue)
 })
 
 test.serial(
   'when everything is rewritten, the scan proves it, and keeps the past apart',
   async (t) => {
     const { admin } = cluster.server
-    for (const place of resources) {
-      const { path } = places[place]
+    for (const place of everyResource) {
+      const { path } = everyPlace[place]
       for (const { metadata } of (await admin.list(path)).items) {
         await admin.patch(path, metadata.name, {})
       }
     }
     // Under KMS v1 only a write that changes something is one.
-    const limitRanges = places.limitranges.path
+    const limitRanges = everyPlace.limitranges.path
     for (const { metadata } of (await admin.list(limitRanges)).items) {
       await admin.patch(limitRanges, metadata.name, { metadata: { labels: { written: 'anew' } } })
     }
