@@ -5,6 +5,8 @@ import type { FileOperations } from './publish/file-operations.ts'
 import { readFoundFile, removeTree, writeNewFile } from './publish/files.ts'
 import { openTarget, type TargetPlace } from './publish/walk.ts'
 
+const ownAccess = { mode: 0o700, group: undefined } as const
+
 /**
  * The sidecar's own directory, on a tmpfs that no other container sees: small documents that
  * outlive the process but not the pod, each replaced as a whole.
@@ -34,7 +36,7 @@ export class StateDirectory {
     const operations = this.#operations
     const aside = `..new-${name}`
     try {
-      using directory = openTarget(this.#place, { operations, create: 0o700 })
+      using directory = openTarget(this.#place, { operations, create: ownAccess })
       if (directory === undefined) throw new LatchkeyError('ERR_IO', 'the directory is gone')
       removeTree(directory, aside, operations)
       const file = { name: aside, bytes: utf8(text), mode: 0o600, group: undefined }

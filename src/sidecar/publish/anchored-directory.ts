@@ -42,22 +42,6 @@ export class AnchoredDirectory implements Disposable {
     }
   }
 
-  /** Opens a directory in this one, creating it with exactly `mode` if there is none. */
-  openOrCreateChild(name: string, mode: number): AnchoredDirectory {
-    const existing = this.openChild(name)
-    if (existing !== undefined) return existing
-    this.#operations.makeDirectory(this.at(name), mode & 0o700)
-    const made = this.openChild(name)
-    if (made === undefined) throw new LatchkeyError('ERR_IO', `${name} vanished`)
-    try {
-      made.chmod(mode)
-      return made
-    } catch (error) {
-      made[Symbol.dispose]()
-      throw error
-    }
-  }
-
   /** The path by which system calls reach the entry `name` of this directory. */
   at(name: string): string {
     if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0')) {

@@ -6,7 +6,7 @@ import { fileError } from './file-error.ts'
 import type { FileOperations } from './file-operations.ts'
 import { applyAccess, readFoundFile, removeTree, writeAll, writeNewFile } from './files.ts'
 import type { Access } from './files.ts'
-import { directoryMode } from './generation.ts'
+import { directoryAccess } from './generation.ts'
 import { openTarget } from './walk.ts'
 
 /** A file of `mount: file`: where it is, and what a new value does. */
@@ -92,7 +92,7 @@ export class BoundFilePublisher {
   ): BoundOutcome {
     return this.#guard(() => {
       const { operations, update } = this.#options
-      using directory = openTarget(this.#place(), { operations, create: directoryMode([file]) })
+      using directory = openTarget(this.#place(), { operations, create: directoryAccess([file]) })
       if (directory === undefined) throw new LatchkeyError('ERR_IO', 'the directory is gone')
       if (before === 'absent' || directory.lstat(this.#name)?.kind !== 'file') {
         this.#create(directory, file)

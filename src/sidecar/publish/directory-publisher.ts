@@ -12,7 +12,7 @@ import type { FileOperations } from './file-operations.ts'
 import { readFoundFile, removeTree } from './files.ts'
 import type { Access } from './files.ts'
 import {
-  directoryMode,
+  directoryAccess,
   generationName,
   generationNumbers,
   manifestOf,
@@ -147,7 +147,7 @@ export class DirectoryPublisher {
       const { operations, plan } = this.#options
       const { beforeSwitch = () => undefined, empty = [] } = options
       const set = { files, empty }
-      const create = directoryMode(files)
+      const create = directoryAccess(files)
       using directory = openTarget(this.#options, { operations, create })
       if (directory === undefined) throw new LatchkeyError('ERR_IO', 'the directory is gone')
       const names = files.map(({ name }) => name)

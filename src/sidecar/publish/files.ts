@@ -55,6 +55,17 @@ export function applyAccess(fd: number, access: Access, operations: FileOperatio
   }
 }
 
+/** Gives a directory its group and then its mode: it is never wider than asked. */
+export function giveDirectory(directory: AnchoredDirectory, { mode, group }: Access): void {
+  if (group !== undefined && directory.stat().gid !== group) {
+    changeGroup(() => {
+      directory.chgrp(group)
+    }, group)
+  }
+  // In a directory with the set-group-id bit a new one gets it too.
+  if (directory.stat().mode !== mode) directory.chmod(mode)
+}
+
 /** Runs a change of group and says what is missing when the system refuses it. */
 export function changeGroup(change: () => void, group: number): void {
   try {

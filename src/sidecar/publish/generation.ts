@@ -3,7 +3,7 @@ import { isLatchkeyError } from '../../base/errors.ts'
 import type { SecretBytes } from '../../base/secret.ts'
 import type { AnchoredDirectory } from './anchored-directory.ts'
 import type { FileOperations } from './file-operations.ts'
-import { changeGroup, readFoundFile, removeTree, writeNewFile } from './files.ts'
+import { giveDirectory, readFoundFile, removeTree, writeNewFile } from './files.ts'
 import type { Access } from './files.ts'
 import { manifestName, printManifest, readManifest } from './manifest.ts'
 import type { Manifest } from './manifest.ts'
@@ -65,6 +65,14 @@ export function directoryMode(files: readonly Access[]): number {
   return files.some(({ mode }) => (mode & 0o040) !== 0) ? 0o750 : 0o700
 }
 
+/** Who may look into a directory that holds `files`. */
+export function directoryAccess(files: readonly Access[]): Access {
+  return {
+    mode: directoryMode(files),
+    group: files.find(({ group }) => group !== undefined)?.group,
+  }
+}
+
 /** A generation that is to be. */
 export interface NewGeneration {
   readonly number: number
@@ -110,25 +118,12 @@ export function writeGeneration(
       },
       operations,
     )
-    giveTo(generation, set.files)
+    giveDirectory(generation, directoryAccess(set.files))
     generation.sync()
   } catch (error) {
     discard(directory, name, operations)
     throw error
   }
-}
-
-/** Opens the finished directory to the group of its files, if they have one. */
-function giveTo(generation: AnchoredDirectory, files: readonly Access[]): void {
-  const group = files.find((file) => file.group !== undefined)?.group
-  if (group !== undefined && generation.stat().gid !== group) {
-    changeGroup(() => {
-      generation.chgrp(group)
-    }, group)
-  }
-  const mode = directoryMode(files)
-  // In a directory with the set-group-id bit a new one gets it too.
-  if (generation.stat().mode !== mode) generation.chmod(mode)
 }
 
 function discard(directory: AnchoredDirectory, name: string, operations: FileOperations): void {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import {
   filesOf,
   generationsIn,
+  killedAt,
   publisherAt,
   seen,
   temporaryDirectory,
@@ -42,6 +43,27 @@ test('a directory whose files are the owner’s alone is closed to the group', (
   t.is(modeOf(join(root, 'etc/app/db')), 0o700)
   t.is(modeOf(join(root, 'etc/app/db/..gen-1')), 0o700)
   t.is(modeOf(join(root, 'etc/app/db/..gen-1/..version')), 0o400)
+})
+
+test('a directory that is made for a group is the group’s, whenever making it was cut off', (t) => {
+  // Only root may give files to any group; another user has its own to give.
+  const group = process.getuid?.() === 0 ? 4242 : (process.getgroups?.().at(-1) ?? 0)
+  const files = filesOf({ a: '1' }, { mode: 0o440, group })
+  for (let at = 1, calls = at; at <= calls; at += 1) {
+    const root = temporaryDirectory(t)
+    const operations = killedAt(at)
+    try {
+      publisherAt(root, { operations }).publish(files)
+    } catch {
+      // A process that is no more reports nothing.
+    }
+    publisherAt(root).publish(files)
+    const { mode, gid } = fs.lstatSync(join(root, 'etc/app/db'))
+    t.deepEqual([mode & 0o7777, gid], [0o750, group], `killed before call ${at}`)
+    t.deepEqual([modeOf(join(root, 'etc')), modeOf(join(root, 'etc/app'))], [0o755, 0o755])
+    t.deepEqual(fs.readdirSync(join(root, 'etc/app')), ['db'])
+    calls = operations.count()
+  }
 })
 
 test('modes hold whatever the umask is', (t) => {
