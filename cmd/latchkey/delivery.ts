@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { readFile } from 'node:fs/promises'
 import type { ReplicaTrust } from '../../src/admin/delivery/replicas.ts'
+import { replicasBehind } from '../../src/admin/delivery/server-name.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
 import { parseHostPort } from '../../src/base/address.ts'
 import { LatchkeyError, systemCode } from '../../src/base/errors.ts'
@@ -100,6 +101,11 @@ async function run(
       ? await replicasAt(named, trust)
       : await replicasIn(options.system, { ...trust, client: clientOf(cluster, 'broker'), signal })
   const { terminal } = processContext()
+  for (const { host } of named) {
+    const behind = replicasBehind(host)
+    if (behind === undefined) continue
+    terminal.say(`warning: ${host} reaches one replica, whichever: ask all by --broker ${behind}`)
+  }
   return await deliveryStatus(
     { terminal, cluster: client, signal, replicas },
     { namespace, secret, output },

@@ -90,7 +90,12 @@ test.serial('the rights that --help names are enough, and each is needed', async
   const config = parse(await readFile(cluster.kubeconfig, 'utf8')) as {
     readonly users: readonly { user: object }[]
   }
-  for (const entry of config.users) entry.user = { token }
+  // As the tools of managed clusters write it: a command prints the token.
+  const apiVersion = 'client.authentication.k8s.io/v1'
+  const printed = JSON.stringify({ apiVersion, kind: 'ExecCredential', status: { token } })
+  const args = ['--eval', `console.log(${JSON.stringify(printed)})`]
+  const exec = { apiVersion, command: process.execPath, args, interactiveMode: 'Never' }
+  for (const entry of config.users) entry.user = { exec }
   await writeFile(file, stringify(config), { mode: 0o600 })
   const laptop = (): Promise<Ran> =>
     runProgram(cluster.ground, {
@@ -158,18 +163,24 @@ test.serial('in a pod, the headless Service is the name of every replica', async
   const token = await cluster.kubectl(
     ...['create', 'token', 'viewer', `--namespace=${namespace}`, '--audience=latchkey'],
   )
-  const ran = await cluster.tryKubectl(
-    [
-      ...['exec', '--stdin', `--namespace=${system}`, 'deployment/latchkey-broker', '--'],
-      ...['latchkey', 'delivery', 'status', 'secret/db', '--namespace', namespace],
-      ...['--broker', `latchkey-broker-replicas.${system}.svc:8443`],
-      ...['--ca', '/run/latchkey/tls/ca.crt', '--token', '/dev/stdin', '--output', 'json'],
-    ],
-    token,
-  )
+  const inside = (broker: string): Promise<Ran> =>
+    cluster.tryKubectl(
+      [
+        ...['exec', '--stdin', `--namespace=${system}`, 'deployment/latchkey-broker', '--'],
+        ...['latchkey', 'delivery', 'status', 'secret/db', '--namespace', namespace],
+        ...['--broker', broker, '--ca', '/run/latchkey/tls/ca.crt'],
+        ...['--token', '/dev/stdin', '--output', 'json'],
+      ],
+      token,
+    )
+  const ran = await inside(`latchkey-broker-replicas.${system}.svc:8443`)
   t.is(ran.code, 0, ran.stderr)
+  t.notRegex(ran.stderr, /warning/)
   t.like(JSON.parse(ran.stdout), { current: 3, unanswered: [] })
   t.deepEqual(replicasOf(ran), await brokerPods())
+  const one = await inside(`latchkey-broker.${system}.svc:24443`)
+  t.is(replicasOf(one).length, 1)
+  t.regex(one.stderr, /warning: .* reaches one replica.* latchkey-broker-replicas\./)
 })
 
 test.serial('a replica that does not answer makes the answer incomplete', async (t) => {

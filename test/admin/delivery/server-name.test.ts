@@ -5,6 +5,7 @@ import { parseAllDocuments } from 'yaml'
 import {
   brokerName,
   expectedName,
+  replicasBehind,
   replicasService,
 } from '../../../src/admin/delivery/server-name.ts'
 import { readWebhookCommand } from '../../../src/webhook/config.ts'
@@ -22,6 +23,16 @@ test('behind the headless Service the certificate of the other one is expected',
     '10.0.0.1',
   ]) {
     t.is(expectedName(host), host)
+  }
+})
+
+test('a Service that is one address for all replicas is known', (t) => {
+  for (const suffix of ['', '.svc', '.svc.cluster.local']) {
+    const behind = 'latchkey-broker-replicas.infra.svc:8443'
+    t.is(replicasBehind(`latchkey-broker.infra${suffix}`), behind)
+  }
+  for (const host of ['latchkey-broker-replicas.infra.svc', 'latchkey-broker', '10.0.0.1']) {
+    t.is(replicasBehind(host), undefined)
   }
 })
 
