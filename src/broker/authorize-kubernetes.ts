@@ -42,9 +42,6 @@ export function kubernetesAuthorizer(
     for (const listener of [...listeners]) listener(scope)
   }
   let troubledAtMs = -Infinity
-  const trouble = (): void => {
-    troubledAtMs = deps.clock.monotonicMs()
-  }
   const watches: readonly ResourceWatch[] = watched.map(({ path, scope }) =>
     watchResource<ObjectMeta>(
       {
@@ -60,7 +57,7 @@ export function kubernetesAuthorizer(
           tell(scope(meta))
         },
         problem: (error) => {
-          trouble()
+          troubledAtMs = deps.clock.monotonicMs()
           deps.onProblem(error)
         },
       },
@@ -68,14 +65,9 @@ export function kubernetesAuthorizer(
     ),
   )
   return {
-    mayMount: async ({ user, namespace }, secret, signal) => {
+    mayMount: ({ user, namespace }, secret, signal) => {
       const question = { user, verb: 'mount', resource: 'secrets', namespace, name: secret }
-      try {
-        return await asking(() => reviewAccess(client, question, signal))
-      } catch (error) {
-        if (!signal.aborted) trouble()
-        throw error
-      }
+      return asking(() => reviewAccess(client, question, signal))
     },
     mayListPods: ({ user }, namespace, signal) =>
       asking(() =>

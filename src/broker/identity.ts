@@ -82,10 +82,7 @@ export interface Authorizer {
   onChange(listener: (scope: PermissionScope) => void, signal: AbortSignal): void
   /** Milliseconds since changes were last known to be seen; 0 while they are. */
   staleMs(): number
-  /**
-   * Milliseconds since it last failed to answer, or broke off telling of changes; `Infinity` when it
-   * never has.
-   */
+  /** Milliseconds since a watch of changes last was broken; `Infinity` when none ever was. */
   troubledMsAgo(): number
 }
 

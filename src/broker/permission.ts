@@ -241,13 +241,18 @@ export class Permission {
     this.#deps.onDecision(revoked ? 'revoked' : 'denied')
   }
 
-  /** When what was never allowed is denied: soon, unless the one who says so is in trouble. */
+  /** When what was never allowed is denied. */
   #denyAtMs(apartMs: number): number {
-    const troubled = this.#deps.troubledMsAgo() < unexplainedMs
-    return troubled ? apartMs - denialApartMs + unexplainedMs : apartMs
+    return this.#isTroubled() ? apartMs - denialApartMs + unexplainedMs : apartMs
+  }
+
+  /** Whether the one who answers may just have begun: then no event explains a no. */
+  #isTroubled(): boolean {
+    return this.#deps.troubledMsAgo() < unexplainedMs
   }
 
   #withdrawAtMs(firstDeniedAtMs: number): number {
+    if (this.#isTroubled()) return firstDeniedAtMs + unexplainedMs
     // An answer may be ahead of the event.
     const cause =
       this.#events.findLast((at) => at <= firstDeniedAtMs && at > firstDeniedAtMs - causeMs) ??

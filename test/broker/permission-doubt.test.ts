@@ -39,6 +39,20 @@ test('a no that is ahead of its event is explained by it', async (t) => {
   t.deepEqual(subject.decisions.at(-1)?.[0], 'revoked')
 })
 
+test('while the authorizer is in trouble, an event explains nothing', async (t) => {
+  const subject = openPermission(t, true)
+  await subject.clock.advance(10_000)
+  subject.troubledMsAgo = 3_000
+  subject.answer = false
+  subject.permission.disturb(true)
+  await subject.clock.advance(6_000)
+  t.deepEqual(subject.permission.view, { decision: 'allowed', trusted: false })
+  // Once that is over, what the event explained counts as before.
+  subject.troubledMsAgo = 15_000
+  await subject.clock.advance(2_050)
+  t.deepEqual(subject.permission.view, { decision: 'denied' })
+})
+
 test('while the authorizer is in trouble, not even a newcomer is denied soon', async (t) => {
   const subject = openPermission(t, false)
   subject.troubledMsAgo = 3_000
