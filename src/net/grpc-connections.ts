@@ -8,7 +8,7 @@ export interface GrpcLimits {
   readonly maxConnections: number
   /** Requests in flight on one connection; clients wait beyond that (HTTP/2 setting). */
   readonly maxStreams: number
-  /** Requests in flight on all connections; at one more, the slowest is `RESOURCE_EXHAUSTED`. */
+  /** Requests in flight on all connections; at one more, the slowest is turned away. */
   readonly maxInFlight: number
   /** Bytes of one request, after decompression; more is `RESOURCE_EXHAUSTED`. */
   readonly maxMessageBytes: number
@@ -16,7 +16,7 @@ export interface GrpcLimits {
   readonly maxSessionMegabytes: number
   /** From connecting to the HTTP/2 preface. */
   readonly handshakeMs: number
-  /** From a request's headers to its last byte. */
+  /** From a request's headers to its last byte, and from its answer to when that is taken. */
   readonly requestMs: number
   /** Without a request, until the connection is closed in good order. */
   readonly idleMs: number
@@ -45,7 +45,8 @@ export const localLimits: GrpcLimits = {
 
 /**
  * Why a connection was cut or a request turned away: `connections` and `in-flight` are too many of
- * them, `evicted` made room for another, `handshake` and `slow-request` took too long.
+ * them, `evicted` made room for another, `handshake` and `slow-request` took too long, and so did the
+ * peer that was to take an answer in `unread-answer`.
  */
 export const turnedAwayReasons = [
   'connections',
@@ -53,6 +54,7 @@ export const turnedAwayReasons = [
   'handshake',
   'in-flight',
   'slow-request',
+  'unread-answer',
 ] as const
 
 /** One of {@link turnedAwayReasons}. */
@@ -166,6 +168,9 @@ export class GrpcConnections {
           },
           onSlow: () => {
             onTurnedAway('slow-request')
+          },
+          onUnread: () => {
+            onTurnedAway('unread-answer')
           },
         }),
       ],

@@ -135,6 +135,43 @@ test('when too many requests are being received, the slowest gives way to a good
   t.true(turnedAway.length >= 1 && turnedAway.every((reason) => reason === 'in-flight'))
 })
 
+test('answers that are not taken, by a peer that answers pings, do not shut others out', async (t) => {
+  const { path, turnedAway, connections } = await echoing(t, { maxInFlight: 20 })
+  const hostile = rawSession(t, path, { initialWindowSize: 0 })
+  const begun = Array.from({ length: 20 }, () => hostile.begin(Buffer.from([0, 0, 0, 0, 1, 65])))
+  for (const { stream } of begun) stream.end()
+  await until(t, 'all are in flight', () => connections.inFlight === 20)
+  await sleep(150)
+  const { say } = grpcClient(t, path)
+  for (const word of ['a', 'b', 'c']) t.is(await say(word), word)
+  await until(t, 'the oldest is cut', () => begun[0]?.stream.closed === true)
+  t.is(begun[19]?.stream.closed, false)
+  t.true(turnedAway.length >= 1 && turnedAway.every((reason) => reason === 'in-flight'))
+})
+
+test('an answer that is not taken in time is let go', async (t) => {
+  const { path, turnedAway, connections } = await echoing(t, { requestMs: 150 })
+  const { begin, session } = rawSession(t, path, { initialWindowSize: 0 })
+  const { stream } = begin(Buffer.from([0, 0, 0, 0, 1, 65]))
+  stream.end()
+  await until(t, 'the stream is reset', () => stream.closed)
+  t.is(stream.rstCode, 8)
+  t.deepEqual(turnedAway, ['unread-answer'])
+  t.is(connections.inFlight, 0)
+  t.false(session.closed)
+})
+
+test("how long an answer takes to be made is nobody else's business", async (t) => {
+  const { path, release, turnedAway } = await echoing(t, { requestMs: 50 })
+  const { say } = grpcClient(t, path)
+  const answer = say('wait')
+  await until(t, 'it is in flight', () => release.length === 1)
+  await sleep(200)
+  release[0]?.()
+  t.is(await answer, 'wait')
+  t.deepEqual(turnedAway, [])
+})
+
 test('cancelled and abandoned requests are not counted for ever', async (t) => {
   const { path, connections, release } = await echoing(t)
   const cancelling = rawSession(t, path)

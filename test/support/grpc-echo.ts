@@ -5,6 +5,7 @@ import {
   connect as connectHttp2,
   type ClientHttp2Session,
   type ClientHttp2Stream,
+  type Settings,
 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -132,8 +133,13 @@ export interface RawSession {
 }
 
 /** A {@link RawSession}, for requests that no client library would make. */
-export function rawSession(t: ExecutionContext, socketPath: string): RawSession {
+export function rawSession(
+  t: ExecutionContext,
+  socketPath: string,
+  settings: Settings = {},
+): RawSession {
   const session: ClientHttp2Session = connectHttp2('http://localhost', {
+    settings,
     createConnection: () => connect(socketPath),
   })
   session.on('error', () => undefined)
