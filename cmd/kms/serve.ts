@@ -17,6 +17,11 @@ export async function serveKms(
   config: KmsConfig,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
+  // From the start: until somebody listens for it, SIGHUP ends a process.
+  let reload = (): void => undefined
+  process.on('SIGHUP', () => {
+    reload()
+  })
   const { log, flush } = openBufferedLog<KmsEvent>({
     program: 'latchkey-kms',
     level: config.logLevel,
@@ -60,7 +65,9 @@ export async function serveKms(
       random,
       jitter: Math.random,
       signal,
-      onReloadRequest: (reload) => process.on('SIGHUP', reload),
+      onReloadRequest: (request) => {
+        reload = request
+      },
     })
   } finally {
     store.close?.()

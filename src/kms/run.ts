@@ -95,6 +95,7 @@ export async function runKms(deps: KmsDependencies): Promise<void> {
     if (listening) void manager.status(statusLine(serving, health))
   }
   const reloader = createReloader({ ...common, ...deps, prober, onChange: tell })
+  deps.onReloadRequest?.(reloader.trigger)
   const witness = createWitness(common)
   const connections = new GrpcConnections({
     limits: deps.limits ?? localLimits,
@@ -123,9 +124,6 @@ export async function runKms(deps: KmsDependencies): Promise<void> {
     const { path, origin } = listener
     log.info('kms.listening', { path, origin, version: deps.version })
     deps.onListening?.(listener)
-    deps.onReloadRequest?.(() => {
-      reloader.trigger()
-    })
     listening = true
     void manager.ready(statusLine(serving, health))
     try {

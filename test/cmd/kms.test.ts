@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { randomBytes } from 'node:crypto'
-import { lstat, open, writeFile } from 'node:fs/promises'
+import { lstat, open, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Writable } from 'node:stream'
@@ -151,6 +151,9 @@ test.serial('a passphrase may come through a descriptor, and serves reloads too'
     ['--keyring', keyring, '--root', 'passphrase:fd:3', '--listen', `unix://${socket}`],
     { stdio3: 'pipe' },
   )
+  // Long before it serves, SIGHUP is no end of it.
+  await until(t, () => catchesHangUp(kms.child.pid), { what: 'SIGHUP is listened for' })
+  kms.child.kill('SIGHUP')
   ;(kms.child.stdio[3] as Writable).end('correct horse battery\n')
   await until(t, () => kms.lines().some(({ event }) => event === 'kms.listening'), {
     what: 'it listens',
@@ -164,6 +167,12 @@ test.serial('a passphrase may come through a descriptor, and serves reloads too'
   })
   t.false(kms.output().includes('horse'))
 })
+
+async function catchesHangUp(pid = 0): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const mask = /^SigCgt:\s+([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'
+  return (BigInt(`0x${mask}`) & 1n) === 1n
+}
 
 test.serial(
   'without keyring and root it starts, says so, and serves when they appear',
