@@ -54,6 +54,8 @@ throwInsteadOfExit(program)
 addExamples(program)
 
 process.stdout.on('error', reportError)
+// Who no longer listens to what is said must not stop what is being done, nor make it look undone.
+process.stderr.on('error', () => undefined)
 try {
   await program.parseAsync(process.argv)
 } catch (error) {

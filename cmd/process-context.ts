@@ -5,6 +5,7 @@ import { createRandomPool } from '../src/base/random.ts'
 import { systemDisk } from '../src/clients/disk.ts'
 import { makeSplitRoot, openRoot, openShares } from '../src/keyring/roots/open.ts'
 import { openAnnex, openStore } from '../src/keyring/stores/open.ts'
+import { readOnce } from './read-once.ts'
 
 /** The user this process runs as; on systems without users, 0. */
 export const processUid = process.getuid?.() ?? 0
@@ -26,7 +27,7 @@ export function processContext(): AdminContext {
     now: () => Date.now(),
     openStore: (name, etcd = {}) => openStore(name, adapters, { etcd }),
     openAnnex: (name, etcd = {}) => openAnnex(name, adapters, { etcd }),
-    openRoot: (spec, options) => openRoot(spec, adapters, options),
+    openRoot: readOnce((spec, options) => openRoot(spec, adapters, options)),
     splitRoot: (numbers) => makeSplitRoot(numbers, adapters),
     openShares: (names) => openShares(names, adapters),
   }

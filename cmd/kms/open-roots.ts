@@ -4,6 +4,7 @@ import type { Disk } from '../../src/clients/disk.ts'
 import type { RootKey } from '../../src/keyring/root.ts'
 import { openRoot } from '../../src/keyring/roots/open.ts'
 import type { KmsLog } from '../../src/kms/events.ts'
+import { readOnce } from '../read-once.ts'
 
 /**
  * How the plugin opens its roots, each time that it opens a keyring. A root that cannot be opened is
@@ -30,17 +31,9 @@ export async function rootOpener(
       deps.log.warn('kms.root_unwise', { warning })
     },
   }
-  // What comes through a descriptor can be read once; so these are opened now and kept.
-  const kept = new Map<string, Promise<RootKey>>()
-  const open = (spec: string): Promise<RootKey> => {
-    const known = kept.get(spec)
-    if (known !== undefined) return known
-    const opening = openRoot(spec, rootDeps)
-    if (spec.startsWith('passphrase:fd:')) kept.set(spec, opening)
-    return opening
-  }
+  const open = readOnce((spec) => openRoot(spec, rootDeps))
   const openAll = async (): Promise<readonly RootKey[]> => {
-    const opened = await Promise.allSettled(specs.map(open))
+    const opened = await Promise.allSettled(specs.map((spec) => open(spec)))
     const roots = opened.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : []))
     const errors = opened.flatMap((it, n) =>
       it.status === 'rejected' ? [{ root: n + 1, error: it.reason as unknown }] : [],
