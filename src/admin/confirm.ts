@@ -17,7 +17,8 @@ export async function confirm(
       hint: 'repeat the command with --yes when you agree; nothing was changed',
     })
   }
-  const answer = await terminal.ask('Go on? Type "yes" to agree: ')
+  // An end of the input, or a key that interrupts, is an answer as well.
+  const answer = await terminal.ask('Go on? Type "yes" to agree: ').catch(() => '')
   if (answer.trim().toLowerCase() === 'yes') return
   throw new LatchkeyError('ERR_ABORTED', 'not agreed; nothing was changed')
 }

@@ -8,7 +8,7 @@ export interface Terminal {
   data(line: string): void
   /** Writes one line for people to stderr. */
   say(line: string): void
-  /** Asks for a line on the terminal; called only when {@link Terminal.interactive}. */
+  /** Asks for a line on the terminal; called only when {@link Terminal.interactive}. Rejects when there is none. */
   ask(question: string): Promise<string>
   /**
    * Shows a line for people that the next one replaces, as a progress bar is; `''` takes it away.

@@ -90,6 +90,11 @@ test('what takes something away asks, and changes nothing without agreement', as
   await t.throwsAsync(keysRetire(nobody, undefined, removal), { code: 'ERR_USAGE' })
   const refusing = { ...nobody, terminal: { ...nobody.terminal, interactive: true } }
   await t.throwsAsync(keysRetire(refusing, undefined, removal), { code: 'ERR_ABORTED' })
+  const gone = { ...refusing.terminal, ask: () => Promise.reject(new Error('Aborted with Ctrl+D')) }
+  await t.throwsAsync(keysRetire({ ...refusing, terminal: gone }, undefined, removal), {
+    code: 'ERR_ABORTED',
+    message: /nothing was changed/,
+  })
   t.is((await list(nobody)).generation, 3)
   const agreeing = { ...refusing, terminal: { ...refusing.terminal, ask: async () => 'yes' } }
   await keysRetire(agreeing, undefined, removal)
@@ -121,6 +126,7 @@ test('rewrap adds a root beside the first, then makes another the only one', asy
     ['file', 'passphrase'],
   )
   await keysRewrap(context, { ...byPassphrase, ...none, newRoot: ['file:other'] })
+  t.true(context.said.some((line) => line.includes('latchkey-kms before it restarts')))
   await t.throwsAsync(list(context), { code: 'ERR_ROOT_WRONG' })
   await t.throwsAsync(list(context, byPassphrase), { code: 'ERR_ROOT_WRONG' })
   t.is((await list(context, { keyring: 'keyring', root: ['file:other'] })).generation, 3)

@@ -27,6 +27,9 @@ export async function keysRewrap(context: AdminContext, flags: RewrapFlags): Pro
   context.terminal.say(`generation ${next.generation}: ${count} root(s) open the keyring`)
   if (flags.newRoot.length > 0) {
     context.terminal.say(
+      'Name the new root to every latchkey-kms before it restarts: with the former alone it would not serve this keyring.',
+    )
+    context.terminal.say(
       'The former root still opens older copies and backups of this keyring: destroy it when you want those unreadable.',
     )
   }
