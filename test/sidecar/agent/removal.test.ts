@@ -169,7 +169,8 @@ test('a bound file is remembered before it is there', async (t) => {
   const [broker, pod] = [await startBroker(t), createPod(t)]
   const bound = '- { secret: a, key: k, path: /srv/app/k, mount: file, update: restart }\n'
   let broken = true
-  const operations = failing('rename', 'EIO', (call) => broken && call > 1)
+  // The first makes the directory of the journal, the second notes that the file is begun.
+  const operations = failing('rename', 'EIO', (call) => broken && call > 2)
   const state = new StateDirectory({ root: pod.root, path: '/state' }, operations)
   const before = startSidecar(t, { pod, plan: bound, broker, state })
   const stream = await broker.nextStream()
