@@ -75,6 +75,14 @@ export class Cohort {
     return this.#current
   }
 
+  /**
+   * Whether something was heard, an answer above all, that the newest set does not know of yet. All
+   * members are told when it does.
+   */
+  get outdated(): boolean {
+    return this.#scheduled
+  }
+
   get size(): number {
     return this.#members.size
   }

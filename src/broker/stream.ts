@@ -207,8 +207,8 @@ export class PodStream implements Member {
       if (news.handedOut.length > 0) {
         const recorded = await this.#record.admit(set)
         if (this.#isEnded()) return undefined
-        // Meanwhile there may be a newer set, and this one is wiped.
-        if (set !== this.cohort.current) continue
+        // Meanwhile there may be a newer set, and this one is wiped, or about to be.
+        if (set !== this.cohort.current || this.cohort.outdated) continue
         if (!recorded) return this.#takeAway(set)
       } else this.#record.note(set)
       return this.#send(set)
@@ -222,7 +222,7 @@ export class PodStream implements Member {
     const first = this.delivery.lastSequence === 0
     const late = now - this.openedAtMs >= firstSetWithinMs
     this.#answered ||= this.cohort.answered(this.session.identity.account, this.openedAtMs)
-    if (set === undefined) return undefined
+    if (set === undefined || this.cohort.outdated) return undefined
     if (!this.#answered) {
       // Nobody has answered for this pod yet: what others of its kind have is not for it.
       return first && late ? this.#allUnavailable(set) : undefined
