@@ -2,6 +2,7 @@ import test from 'ava'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
+import { readBrokerCommand } from '../../../src/broker/config.ts'
 import { readWebhookCommand } from '../../../src/webhook/config.ts'
 import { fencedBlocks } from '../../support/markdown.ts'
 import { binary } from '../support/binaries.ts'
@@ -145,6 +146,26 @@ test('what would not work together is refused, or follows', async (t) => {
   t.true(audience.includes('"--audience=secrets"'))
   const ports = JSON.stringify(await rendered('networkPolicy.apiServerPorts={443,16443}'))
   t.true(ports.includes('"port":16443') && !ports.includes('"port":6443'))
+})
+
+test('nodes without IPv6 are served as the README says', async (t) => {
+  const readme = await readFile(join(chart, '../README.md'), 'utf8')
+  const block = fencedBlocks(readme).find(({ words }) => words.includes('ipv4'))
+  const values = join(ground.dir, 'ipv4.yaml')
+  await writeFile(values, block?.text ?? '')
+  const { code, stdout, stderr } = await templated('--values', values)
+  t.is(code, 0, stderr)
+  t.regex(stdout, /listen: 0\.0\.0\.0:8443/)
+  const broker = documentsOf(stdout).find(
+    ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'latchkey-broker',
+  )
+  const { template } = broker?.['spec'] as { template: { spec: { containers: [Fields] } } }
+  const args = template.spec.containers[0]['args'] as readonly string[]
+  const readText = (): Promise<string> => Promise.reject(new Error('there is no file'))
+  // The last of two wins.
+  t.like(await readBrokerCommand(args, { readText }), {
+    config: { listen: { host: '0.0.0.0', port: 8443 }, metrics: { host: '0.0.0.0', port: 9090 } },
+  })
 })
 
 test('certificates come from the files that the README shows how to mount', async (t) => {
