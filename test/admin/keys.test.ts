@@ -1,5 +1,5 @@
 import test from 'ava'
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { keysAdopt } from '../../src/admin/keys/adopt.ts'
 import { keysBackup, keysRestore } from '../../src/admin/keys/backup.ts'
 import { keysActivate, keysStage } from '../../src/admin/keys/change.ts'
@@ -172,6 +172,25 @@ test('a passphrase file that others can read is named, a root file that others c
   t.regex(context.warned.join(), /can be read by others: chmod 0600/)
   await chmod(context.path('root'), 0o440)
   await t.throwsAsync(list(context), { code: 'ERR_ROOT_UNSAFE' })
+})
+
+test('adopt says when what this node has used is in neither side', async (t) => {
+  const context = await recordedContext(t)
+  await initialised(context)
+  await keysStage(context, flags)
+  const older = await readFile(context.path('keyring/keyring.0000000002'))
+  await keysActivate(context, flags)
+  const newer = await readFile(context.path('keyring/keyring.0000000003'))
+  const adopt = { ...flags, fromRoot: [], passphraseFile: undefined, yes: true }
+  const missing = (): boolean => context.said.some((line) => line.startsWith('Missing: '))
+  await mkdir(context.path('copy'), { mode: 0o700 })
+  await writeFile(context.path('copy/keyring.0000000001'), newer, { mode: 0o600 })
+  await writeFile(context.path('keyring/keyring.0000000003'), older, { mode: 0o600 })
+  await keysAdopt(context, { ...adopt, from: 'copy' })
+  t.false(missing())
+  await writeFile(context.path('keyring/keyring.0000000004'), older, { mode: 0o600 })
+  await keysAdopt(context, { ...adopt, from: 'keyring' })
+  t.true(missing())
 })
 
 test('adopt merges two keyrings made apart, and goes above a rollback', async (t) => {

@@ -3,11 +3,11 @@ import { resolve } from 'node:path'
 import { LatchkeyError } from '../../base/errors.ts'
 import { adoptKeyring } from '../../keyring/adopt.ts'
 import type { Keyring } from '../../keyring/keyring.ts'
-import { loadRevision } from '../../keyring/load.ts'
+import { loadRevision, markOfDocument } from '../../keyring/load.ts'
 import { confirm } from '../confirm.ts'
 import type { AdminContext, KeyringFlags } from '../context.ts'
 import { openBackup } from './open-backup.ts'
-import { publish } from './current.ts'
+import { follows, publish } from './current.ts'
 
 /** Flags of `latchkey keys adopt`. */
 export interface AdoptFlags extends KeyringFlags {
@@ -40,6 +40,11 @@ export async function keysAdopt(context: AdminContext, flags: AdoptFlags): Promi
     gained.length === 0
       ? 'No key is gained: every key of the other is here already.'
       : `Gained, to decrypt with: ${gained.map(({ id }) => id).join(', ')}`,
+    ...(mark === undefined || follows(markOfDocument(document.bytes), mark)
+      ? []
+      : [
+          `Missing: this node has used generation ${mark.generation} of keyring ${mark.keyringId}, and neither side descends from it. Keys that only it has are given up here: what is encrypted under them cannot be read until a copy of it is adopted.`,
+        ]),
     'Use the result on every control plane, and restart a plugin that has refused one of the copies.',
   ]
   await confirm(context.terminal, { explanation, yes: flags.yes })

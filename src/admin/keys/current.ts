@@ -61,7 +61,8 @@ export async function publish(
   }
 }
 
-function follows(next: LineageMark, mark: LineageMark | undefined): boolean {
+/** Whether `next` is what `mark`, the newest keyring that this node has used, became. */
+export function follows(next: LineageMark, mark: LineageMark | undefined): boolean {
   try {
     checkLineage(next, mark)
     return true
