@@ -20,7 +20,7 @@ const name = 'latchkey-enrolled'
  * what they wait for. Repeating it changes nothing.
  *
  * @throws `ERR_WOULD_LOSE_DATA` when a binding of that name is somebody else's; `ERR_USAGE` when there
- * is no such namespace; `ERR_KUBERNETES_*`.
+ * is no such namespace, or its pods are exempt; `ERR_KUBERNETES_*`.
  */
 export async function enroll(
   context: {
@@ -33,17 +33,29 @@ export async function enroll(
   const { terminal, client, signal } = context
   const { namespace, system } = flags
   const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/rolebindings`
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name }
+  const subjects = [{ kind: 'ServiceAccount', name: 'latchkey-broker', namespace: system }]
+  const isOurs = async (): Promise<boolean> => {
+    const found = objectOf(await client.request('GET', `${path}/${name}`, { signal }))
+    return isDeepStrictEqual([found['roleRef'], found['subjects']], [roleRef, subjects])
+  }
   if (flags.remove) {
-    await client.request('DELETE', `${path}/${name}`, { signal }).catch((error: unknown) => {
+    try {
+      if (!(await isOurs())) throw somebodyElses(namespace)
+      await client.request('DELETE', `${path}/${name}`, { signal })
+    } catch (error) {
       if (!isLatchkeyError(error, 'ERR_KUBERNETES_NOT_FOUND')) throw error
-    })
+    }
     terminal.say(
       `namespace ${namespace} is not enrolled any more: its pods keep what they have, and new ones wait`,
     )
     return
   }
-  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name }
-  const subjects = [{ kind: 'ServiceAccount', name: 'latchkey-broker', namespace: system }]
+  if (namespace === system || namespace === 'kube-system') {
+    throw new LatchkeyError('ERR_USAGE', `pods of namespace ${namespace} are given no secrets`, {
+      hint: 'enroll the namespaces that applications run in; this one holds keys of the cluster',
+    })
+  }
   const body = {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'RoleBinding',
@@ -63,12 +75,12 @@ export async function enroll(
     }
     if (!isLatchkeyError(error, 'ERR_KUBERNETES_CONFLICT')) throw error
   }
-  const found = objectOf(await client.request('GET', `${path}/${name}`, { signal }))
-  if (isDeepStrictEqual([found['roleRef'], found['subjects']], [roleRef, subjects])) {
-    terminal.say(`namespace ${namespace} is enrolled already`)
-    return
-  }
-  throw new LatchkeyError(
+  if (!(await isOurs())) throw somebodyElses(namespace)
+  terminal.say(`namespace ${namespace} is enrolled already`)
+}
+
+function somebodyElses(namespace: string): LatchkeyError {
+  return new LatchkeyError(
     'ERR_WOULD_LOSE_DATA',
     `RoleBinding ${name} of namespace ${namespace} binds something else`,
     { hint: `look at it, and delete it: kubectl -n ${namespace} delete rolebinding ${name}` },

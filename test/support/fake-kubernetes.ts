@@ -219,17 +219,22 @@ export class FakeKubernetes {
     else if (method === 'POST') {
       const metadata = body['metadata'] as Json
       const generated = metadata['generateName']
-      const name = typeof generated === 'string' ? `${generated}${this.#version}` : metadata['name']
-      this.put(path, { ...body, metadata: { ...metadata, name: name as string } })
+      const name = (
+        typeof generated === 'string' ? `${generated}${this.#version}` : metadata['name']
+      ) as string
+      if (this.get(path, name) !== undefined) {
+        answer(response, 409, { kind: 'Status', code: 409 })
+        return
+      }
+      this.put(path, { ...body, metadata: { ...metadata, name } })
       answer(response, 201, body)
     } else if (method === 'PUT') this.#replace(path, body, response)
     else if (method === 'PATCH') this.#patch(path, body, response)
     else if (this.#isCollection(path)) this.#list(path, { query, response })
     else {
-      const name = path.slice(path.lastIndexOf('/') + 1)
-      const object = this.#objects.get(path.slice(0, path.lastIndexOf('/')))?.get(name)
-      if (object === undefined) answer(response, 404, notFound)
-      else answer(response, 200, object)
+      const { collection, name, object } = this.#find(path)
+      if (method === 'DELETE') this.remove(collection, name)
+      answer(response, object === undefined ? 404 : 200, object ?? notFound)
     }
   }
 
