@@ -56,7 +56,13 @@ test.before(async () => {
     {
       kind: 'ClusterRole',
       metadata: { name: 'creators' },
-      rules: [{ apiGroups: ['', 'apps', 'batch'], resources: ['*'], verbs: ['create'] }],
+      rules: [
+        {
+          apiGroups: ['', 'apps', 'batch'],
+          resources: ['*'],
+          verbs: ['create', 'get', 'update', 'patch'],
+        },
+      ],
     },
     {
       kind: 'ClusterRoleBinding',
@@ -72,6 +78,10 @@ test.before(async () => {
   for (const grant of [...exampleGrants, ...creators]) {
     const { namespace } = grant.metadata
     await admin.create(collection(rbac, resources[grant.kind] ?? '', namespace), grant)
+  }
+  // Before there are policies, since some of it is what they would not let in.
+  for (const policy of policiesWithExamples) {
+    for (const example of await policyExamples(policy)) await prepare(example)
   }
   await runOk(ground, {
     command: await binary('kubectl'),
@@ -114,54 +124,67 @@ async function verdict(
   return { isAsExpected: allowed ? said === 'allowed' : isDenial, said }
 }
 
-async function submit({ policy, object, before }: PolicyExample, who: Kubernetes): Promise<void> {
-  const path = collection(
-    object.apiVersion,
-    `${object.kind.toLowerCase()}s`,
-    object.metadata.namespace,
-  )
-  if (before === undefined && policy !== 'no-debug-access') {
+const pathOf = ({ object }: PolicyExample): string =>
+  collection(object.apiVersion, `${object.kind.toLowerCase()}s`, object.metadata.namespace)
+
+const keyOf = ({ policy, title, user }: PolicyExample): string => [policy, title, user].join('/')
+
+/** Names of the objects that examples are updates of. */
+const existing = new Map<string, string>()
+
+/** Makes what an example is an update of: what it names, or the pod that a container is added to. */
+async function prepare(example: PolicyExample): Promise<void> {
+  const { object, before } = example
+  const { ephemeralContainers, ...spec } = (before ?? object).spec
+  if (before === undefined && ephemeralContainers === undefined) return
+  const name = `existing-${(count += 1)}`
+  const metadata = { ...(before ?? object).metadata, name }
+  await server.admin.create(pathOf(example), { ...(before ?? object), metadata, spec })
+  existing.set(keyOf(example), name)
+}
+
+async function submit(example: PolicyExample, who: Kubernetes): Promise<void> {
+  const { object } = example
+  const { ephemeralContainers } = object.spec
+  const path = pathOf(example)
+  const name = existing.get(keyOf(example))
+  if (name === undefined) {
     await who.create(`${path}?dryRun=All`, object)
     return
   }
-  const name = `existing-${(count += 1)}`
-  const metadata = { ...object.metadata, name }
-  const { ephemeralContainers, ...spec } = (before ?? object).spec
-  const former = { ...(before ?? object), metadata: { ...(before ?? object).metadata, name }, spec }
-  const { metadata: made } = await who.create(path, former)
-  if (policy === 'no-debug-access') {
+  if (ephemeralContainers !== undefined) {
     await who.patch(path, `${name}/ephemeralcontainers?dryRun=All`, {
       spec: { ephemeralContainers },
     })
     return
   }
   const current = await who.get(path, name)
-  const next = merged(current, object.spec) as KubernetesObject
-  const { resourceVersion } = made
+  const { resourceVersion } = current.metadata
   await who.replace(path, {
-    ...next,
-    metadata: { ...metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+    ...current,
+    spec: object.kind === 'Pod' ? withImages(current, object.spec) : object.spec,
+    metadata: {
+      ...object.metadata,
+      name,
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    },
   })
 }
 
-/** The existing pod with the images of the wanted one: nothing else of a pod can be changed. */
-function merged(current: KubernetesObject, wanted: Readonly<Record<string, unknown>>): unknown {
+/** The spec of an existing pod with the wanted images: nothing else of a pod can be changed. */
+function withImages(
+  current: KubernetesObject,
+  wanted: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
   const spec = current['spec'] as Readonly<Record<string, unknown>>
   const images = new Map(
     ['containers', 'initContainers']
       .flatMap((list) => (wanted[list] ?? []) as { name: string; image: string }[])
       .map(({ name, image }) => [name, image]),
   )
-  const withImages = (list: string): unknown =>
+  const imagesOf = (list: string): unknown =>
     ((spec[list] ?? []) as { name: string }[]).map((it) => ({ ...it, image: images.get(it.name) }))
-  return {
-    ...current,
-    spec: {
-      ...spec,
-      containers: withImages('containers'),
-      initContainers: withImages('initContainers'),
-    },
-  }
+  return { ...spec, containers: imagesOf('containers'), initContainers: imagesOf('initContainers') }
 }
 
 for (const policy of policiesWithExamples) {
