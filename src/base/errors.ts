@@ -103,6 +103,7 @@ export type ErrorCode =
   | 'ERR_MEMBER_INVALID'
   // TLS and audit
   | 'ERR_TLS_INVALID'
+  | 'ERR_CLOCK_DIFFERS'
   | 'ERR_AUDIT_UNAVAILABLE'
   | 'ERR_AUDIT_KEY'
   // delivery: who may not have a stream, and why

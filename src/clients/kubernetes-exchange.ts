@@ -6,6 +6,8 @@ export interface Answer {
   readonly status: number
   /** How long the server asks to wait (`Retry-After`), in milliseconds; `undefined` when it does not. */
   readonly retryAfterMs: number | undefined
+  /** When the server answered, by its own clock (`Date`), milliseconds since 1970, to the second. */
+  readonly dateMs: number | undefined
   readonly body: Buffer
 }
 
@@ -52,6 +54,7 @@ export function exchange(
           resolve({
             status: response.statusCode ?? 0,
             retryAfterMs: readRetryAfter(response.headers['retry-after']),
+            dateMs: readDate(response.headers.date),
             body: Buffer.concat(chunks, length),
           })
         })
@@ -85,4 +88,9 @@ export function exchange(
 /** Whole seconds alone: the API server sends no dates (apiserver pkg/util/flowcontrol). */
 function readRetryAfter(value: string | undefined): number | undefined {
   return value !== undefined && /^[0-9]{1,6}$/.test(value) ? Number(value) * 1000 : undefined
+}
+
+function readDate(value: string | undefined): number | undefined {
+  const ms = Date.parse(value ?? '')
+  return Number.isNaN(ms) ? undefined : ms
 }

@@ -101,6 +101,7 @@ const failures: Readonly<Record<ErrorCode, readonly [status, string]>> = {
   ERR_MEMBER_TAKEN: internal,
   ERR_MEMBER_INVALID: internal,
   ERR_TLS_INVALID: internal,
+  ERR_CLOCK_DIFFERS: internal,
   ERR_AUDIT_UNAVAILABLE: internal,
   ERR_AUDIT_KEY: internal,
   ERR_PROTOCOL_VERSION: [status.FAILED_PRECONDITION, 'the protocol version is not spoken here'],

@@ -227,6 +227,7 @@ test('an exchange resolves with an answer of any status, and how long to wait', 
     const answer = await client.exchange('GET', '/version', { signal })
     t.is(answer.status, status)
     t.is(answer.retryAfterMs, undefined)
+    t.true(Math.abs((answer.dateMs ?? 0) - Date.now()) < 60_000)
     t.deepEqual(
       JSON.parse(answer.body.toString()),
       status === 200 ? {} : { kind: 'Status', code: status },

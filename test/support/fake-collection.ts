@@ -78,7 +78,7 @@ export function fakeCollection(
       options.signal.throwIfAborted()
       await Promise.resolve()
       const { status, body = {}, retryAfterMs } = answer(method, path, options)
-      return { status, retryAfterMs, body: Buffer.from(JSON.stringify(body)) }
+      return { status, retryAfterMs, dateMs: undefined, body: Buffer.from(JSON.stringify(body)) }
     },
     request: async (_method, path) => {
       if (!path.endsWith('/selfsubjectaccessreviews')) throw new Error(`unexpected ${path}`)

@@ -1,5 +1,6 @@
 import { utf8 } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
+import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
 import type { RandomBytes } from '../../base/random.ts'
 import type { KubernetesClient } from '../../clients/kubernetes.ts'
 import type { Log } from '../../observe/log.ts'
@@ -48,6 +49,8 @@ export interface IssuerDeps {
   readonly random: RandomBytes
   readonly log: Log<WebhookEvent>
   readonly metrics: WebhookMetrics
+  /** Asks the API server for the time, milliseconds since 1970; `undefined` when it does not say. */
+  readonly serverTime: (signal: AbortSignal) => Promise<number | undefined>
   /** Whether everybody who calls the webhook trusts that authority's certificate. */
   readonly isKnown: (certificate: string) => boolean
   /** The authorities have changed: their certificates, PEM. */
@@ -55,6 +58,9 @@ export interface IssuerDeps {
   /** The webhook is to serve another certificate. */
   readonly onServing: (certificate: ServingCertificate) => void
 }
+
+/** How far two clocks may be apart: certificates are valid from so long before they are made. */
+const maxSkewMs = 300_000
 
 /**
  * Sees to the certificates of webhook and broker. Any number of replicas do so side by side: the
@@ -64,6 +70,8 @@ export class CertificateIssuer {
   readonly #policy: IssuerPolicy
   readonly #deps: IssuerDeps
   #authorities: readonly Authority[] = []
+  /** How far this machine's clock is ahead of the API server's, when that matters; otherwise 0. */
+  #skewMs = 0
   /** Of the Secret that the authorities were read from. */
   #version = ''
   #serving: (KeyedCertificate & { readonly signer: Authority }) | undefined
@@ -92,9 +100,15 @@ export class CertificateIssuer {
   /**
    * Does whatever is due. Called again and again; what failed is tried again then.
    *
-   * @throws `ERR_KUBERNETES_*`, `ERR_TLS_INVALID`; what was served goes on being served.
+   * Times are the API server's, which is who verifies what is served here. Where this machine's clock
+   * is another, nothing is changed that others go by: one machine whose clock jumps would take the
+   * authorities from all pods, or give the broker a certificate that nobody believes yet.
+   *
+   * @throws `ERR_KUBERNETES_*`, `ERR_TLS_INVALID`, `ERR_CLOCK_DIFFERS`; what was served goes on being
+   * served.
    */
   async see(signal: AbortSignal): Promise<void> {
+    await this.#compareClocks(signal)
     // First what needs nobody else, so that an outage of the API server ends no certificate.
     await this.renewServing()
     await this.#seeAuthorities(signal)
@@ -102,10 +116,39 @@ export class CertificateIssuer {
     await this.#seeBroker(signal)
   }
 
+  async #compareClocks(signal: AbortSignal): Promise<void> {
+    const { clock, serverTime } = this.#deps
+    try {
+      const serverMs = await serverTime(signal)
+      if (serverMs === undefined) return
+      const skewMs = clock.now() - serverMs
+      this.#skewMs = Math.abs(skewMs) <= maxSkewMs ? 0 : skewMs
+    } catch (error) {
+      // Without an answer what is known of the clocks stays; whatever is asked next says so.
+      if (!isLatchkeyError(error)) throw error
+    }
+  }
+
+  get #nowMs(): number {
+    return this.#deps.clock.now() - this.#skewMs
+  }
+
+  /** @throws `ERR_CLOCK_DIFFERS` */
+  #requireCommonTime(): void {
+    if (this.#skewMs === 0) return
+    const apart = `${Math.abs(Math.round(this.#skewMs / 60_000))} minutes`
+    const side = this.#skewMs > 0 ? 'ahead of' : 'behind'
+    throw new LatchkeyError(
+      'ERR_CLOCK_DIFFERS',
+      `the clock of this machine is ${apart} ${side} the API server's, so nothing is issued for others`,
+      { hint: 'set the clocks of nodes and control planes, and have them kept (NTP)' },
+    )
+  }
+
   /** Serves another certificate if it is time to, or if another authority signs by now. */
   async renewServing(): Promise<void> {
-    const { clock, random, isKnown, onServing, log, metrics } = this.#deps
-    const nowMs = clock.now()
+    const { random, isKnown, onServing, log, metrics } = this.#deps
+    const nowMs = this.#nowMs
     const { names } = this.#policy.webhook
     const signer = signerOf(this.#authorities, nowMs, {
       names,
@@ -125,18 +168,19 @@ export class CertificateIssuer {
   }
 
   async #seeAuthorities(signal: AbortSignal): Promise<void> {
-    const { client, clock, log } = this.#deps
+    const { client, log } = this.#deps
     const place = { namespace: this.#policy.namespace, name: secretNames.authority }
     // Whoever is overtaken looks at what the other one wrote; the third time nobody is left to be.
     for (let attempt = 0; attempt < 5; attempt += 1) {
       const secret = await readSecretObject(client, place, signal)
       const stored = this.#readAuthorities(secret)
-      const step = nextStep(stored ?? this.#authorities, clock.now(), this.#authorityPolicy)
-      const wanted = await this.#take(step)
-      if (stored?.length === wanted.length && step.add === undefined) {
-        this.#adopt(wanted, secret.resourceVersion)
+      const step = nextStep(stored ?? this.#authorities, this.#nowMs, this.#authorityPolicy)
+      if (stored?.length === step.keep.length && step.add === undefined) {
+        this.#adopt(step.keep, secret.resourceVersion)
         return
       }
+      this.#requireCommonTime()
+      const wanted = await this.#take(step)
       const written = await secret.replace(
         {
           'authorities.json': utf8(printAuthorities(wanted)),
@@ -172,9 +216,9 @@ export class CertificateIssuer {
 
   async #take(step: ReturnType<typeof nextStep>): Promise<readonly Authority[]> {
     if (step.add === undefined) return step.keep
-    const { clock, random } = this.#deps
+    const { random } = this.#deps
     const { names, lifetimeMs } = this.#authorityPolicy
-    const nowMs = clock.now()
+    const nowMs = this.#nowMs
     const made = await makeAuthority(names, {
       random,
       validity: { notBeforeMs: nowMs - 3_600_000, notAfterMs: nowMs + lifetimeMs },
@@ -196,8 +240,8 @@ export class CertificateIssuer {
    * replicas name versions alike, in a Secret that it mounts.
    */
   async #seeBroker(signal: AbortSignal): Promise<void> {
-    const { client, clock, random, log, metrics } = this.#deps
-    const nowMs = clock.now()
+    const { client, random, log, metrics } = this.#deps
+    const nowMs = this.#nowMs
     const { host, ...broker } = this.#policy.broker
     const pinned = [host]
     const names = namesNow(this.#authorities, nowMs, { names: broker.names, pinned })
@@ -216,9 +260,11 @@ export class CertificateIssuer {
     if (cert !== undefined && key !== undefined && isGoodPair({ cert, key }, wish)) {
       metrics.expiry('broker', readCertificate(cert.toString()).notAfterMs)
       if (version === found && secret.bytes('ca.crt')?.equals(bundle) === true) return
+      this.#requireCommonTime()
       await secret.replace({ 'tls.crt': cert, 'tls.key': key, ...common }, signal)
       return
     }
+    this.#requireCommonTime()
     using leaf = await issueLeaf(wish, random)
     const pem = keyPem(leaf.key)
     const data = { 'tls.crt': utf8(leaf.certificate), 'tls.key': pem, ...common }

@@ -31,13 +31,15 @@ interface CommonDeps {
 export function selfIssued(
   policy: IssuerPolicy & { readonly configurationName: string; readonly everyMs: number },
   deps: CommonDeps &
-    Omit<IssuerDeps, 'isKnown' | 'onAuthorities'> &
+    Omit<IssuerDeps, 'isKnown' | 'onAuthorities' | 'serverTime'> &
     Pick<KeeperDeps, 'client'> & { readonly jitter: () => number },
 ): CertificateSource {
   const { clock, health, log } = deps
   let keeper: BundleKeeper | undefined
   const issuer = new CertificateIssuer(policy, {
     ...deps,
+    serverTime: async (signal) =>
+      (await deps.client.exchange('GET', '/version', { signal })).dateMs,
     isKnown: (certificate) => keeper?.knows(certificate) ?? false,
     onAuthorities: (certificates) => keeper?.want(certificates),
   })

@@ -1,100 +1,14 @@
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { X509Certificate } from 'node:crypto'
-import { systemClock } from '../../../src/base/clock.ts'
-import { createRandomPool } from '../../../src/base/random.ts'
-import { createKubernetesClient } from '../../../src/clients/kubernetes.ts'
-import { silentLog } from '../../../src/observe/log.ts'
-import { createMetrics } from '../../../src/observe/metrics.ts'
-import { CertificateIssuer, type IssuerPolicy } from '../../../src/webhook/certificates/issuer.ts'
 import { isSignedBy, readCertificate } from '../../../src/webhook/certificates/x509.ts'
-import { createWebhookMetrics } from '../../../src/webhook/metrics.ts'
-import { startFakeKubernetes, type FakeKubernetes } from '../../support/fake-kubernetes.ts'
+import { issuerGround, policy, secrets, seen } from '../../support/issuer.ts'
 
 const hour = 3_600_000
 const day = 24 * hour
-const namespace = 'latchkey-system'
-const secrets = `/api/v1/namespaces/${namespace}/secrets`
 const signal = new AbortController().signal
 
-const policy: IssuerPolicy = {
-  namespace,
-  authority: { lifetimeMs: 3650 * day, noticeMs: 30 * day },
-  webhook: { names: ['webhook.svc'], lifetimeMs: day },
-  broker: {
-    names: ['broker.svc', 'broker.svc.cluster.local'],
-    host: 'broker.svc',
-    lifetimeMs: 3 * day,
-  },
-}
-
-interface Replica {
-  readonly issuer: CertificateIssuer
-  readonly served: string[]
-  readonly known: Set<string>
-  now: number
-  authorities: readonly string[]
-  knowsAll: boolean
-}
-
-interface Ground {
-  readonly kubernetes: FakeKubernetes
-  readonly replica: (change?: Partial<IssuerPolicy>) => Replica
-  readonly data: (name: string) => Promise<Record<string, string>>
-}
-
-async function ground(t: ExecutionContext): Promise<Ground> {
-  const kubernetes = await startFakeKubernetes(t)
-  const client = createKubernetesClient(kubernetes.access, { clock: systemClock })
-  for (const name of ['latchkey-authority', 'latchkey-broker-tls']) {
-    kubernetes.put(secrets, { metadata: { name, labels: { kept: 'yes' } }, type: 'Opaque' })
-  }
-  return {
-    kubernetes,
-    replica: (change) => {
-      const replica: Replica = {
-        now: Date.now(),
-        served: [],
-        known: new Set(),
-        authorities: [],
-        knowsAll: true,
-        issuer: new CertificateIssuer(
-          { ...policy, ...change },
-          {
-            client,
-            clock: { ...systemClock, now: () => replica.now },
-            random: createRandomPool(),
-            log: silentLog,
-            metrics: createWebhookMetrics(createMetrics(), { version: '0', inFlight: () => 0 }),
-            isKnown: (certificate) => replica.knowsAll || replica.known.has(certificate),
-            onAuthorities: (certificates) => {
-              replica.authorities = certificates
-            },
-            onServing: ({ cert }) => {
-              replica.served.push(cert.toString())
-            },
-          },
-        ),
-      }
-      return replica
-    },
-    data: async (name) => {
-      const object = (await client.request('GET', `${secrets}/${name}`, { signal })) as {
-        data?: Record<string, string>
-        metadata: { labels: unknown }
-      }
-      t.deepEqual(object.metadata.labels, { kept: 'yes' })
-      return Object.fromEntries(
-        Object.entries(object.data ?? {}).map(([key, value]) => [
-          key,
-          Buffer.from(value, 'base64').toString(key === 'version.key' ? 'latin1' : 'utf8'),
-        ]),
-      )
-    },
-  }
-}
-
 test('from empty Secrets come an authority, a certificate to serve, and the broker’s', async (t) => {
-  const { replica, data } = await ground(t)
+  const { replica, data } = await issuerGround(t)
   const { issuer, served, authorities } = await seen(replica())
   t.is(served.length, 1)
   t.is(authorities.length, 1)
@@ -111,13 +25,8 @@ test('from empty Secrets come an authority, a certificate to serve, and the brok
   )
 })
 
-async function seen(replica: Replica): Promise<Replica> {
-  await replica.issuer.see(signal)
-  return replica
-}
-
 test('looking again changes nothing', async (t) => {
-  const { replica, kubernetes } = await ground(t)
+  const { replica, kubernetes } = await issuerGround(t)
   const one = await seen(replica())
   const writes = kubernetes.asked('PUT', 'secrets').length
   await seen(one)
@@ -127,7 +36,7 @@ test('looking again changes nothing', async (t) => {
 })
 
 test('replicas that start at once agree on one authority and one broker’s certificate', async (t) => {
-  const { replica, data } = await ground(t)
+  const { replica, data } = await issuerGround(t)
   const replicas = [replica(), replica(), replica(), replica()]
   await Promise.all(replicas.map(seen))
   await Promise.all(replicas.map(seen))
@@ -140,7 +49,7 @@ test('replicas that start at once agree on one authority and one broker’s cert
 })
 
 test('a certificate is replaced at half its life, also while the API server is away', async (t) => {
-  const { replica, kubernetes } = await ground(t)
+  const { replica, kubernetes } = await issuerGround(t)
   const one = await seen(replica())
   kubernetes.fault = () => 503
   one.now += 11 * hour
@@ -152,7 +61,7 @@ test('a certificate is replaced at half its life, also while the API server is a
 })
 
 test('the broker’s is replaced when a third of its life is used', async (t) => {
-  const { replica, data } = await ground(t)
+  const { replica, data } = await issuerGround(t)
   const one = await seen(replica())
   const first = (await data('latchkey-broker-tls'))['tls.crt']
   one.now += 23 * hour
@@ -167,7 +76,7 @@ test('the broker’s is replaced when a third of its life is used', async (t) =>
 })
 
 test('a new authority is handed out first, signs later, and what it signs waits until it is known', async (t) => {
-  const { replica, data } = await ground(t)
+  const { replica, data } = await issuerGround(t)
   const one = await seen(replica())
   const [old = ''] = one.authorities
   one.now += (3650 - 63) * day + hour
@@ -197,7 +106,7 @@ test('a new authority is handed out first, signs later, and what it signs waits 
 })
 
 test('of two replicas that see the time come, one makes the successor and the other takes it over', async (t) => {
-  const { replica } = await ground(t)
+  const { replica } = await issuerGround(t)
   const [one, two] = [await seen(replica()), await seen(replica())]
   for (const each of [one, two]) each.now += (3650 - 63) * day + hour
   await Promise.all([seen(one), seen(two)])
@@ -208,7 +117,7 @@ test('of two replicas that see the time come, one makes the successor and the ot
 })
 
 test('a Secret that was emptied is filled from memory, with the same authority', async (t) => {
-  const { replica, kubernetes, data } = await ground(t)
+  const { replica, kubernetes, data } = await issuerGround(t)
   const one = await seen(replica())
   const { bundle } = one.issuer
   for (const name of ['latchkey-authority', 'latchkey-broker-tls']) {
@@ -223,7 +132,7 @@ test('a Secret that was emptied is filled from memory, with the same authority',
 })
 
 test('a broker’s Secret that somebody meddled with is put right', async (t) => {
-  const { replica, kubernetes, data } = await ground(t)
+  const { replica, kubernetes, data } = await issuerGround(t)
   const one = await seen(replica())
   const good = await data('latchkey-broker-tls')
   const encode = (text: string): string => Buffer.from(text).toString('base64')
@@ -250,7 +159,7 @@ test('a broker’s Secret that somebody meddled with is put right', async (t) =>
 })
 
 test('without its Secret, or with a damaged one, it says so and goes on serving', async (t) => {
-  const { replica, kubernetes } = await ground(t)
+  const { replica, kubernetes } = await issuerGround(t)
   const one = await seen(replica())
   kubernetes.remove(secrets, 'latchkey-authority')
   await t.throwsAsync(one.issuer.see(signal), { code: 'ERR_KUBERNETES_NOT_FOUND' })
@@ -262,7 +171,7 @@ test('without its Secret, or with a damaged one, it says so and goes on serving'
 })
 
 test('a name more waits until the authority for it is known; pods go on believing the broker', async (t) => {
-  const { replica, data } = await ground(t)
+  const { replica, data } = await issuerGround(t)
   const one = await seen(replica())
   const [old = ''] = one.authorities
   const names = [...policy.broker.names, 'broker-replicas.svc']
@@ -282,7 +191,7 @@ test('a name more waits until the authority for it is known; pods go on believin
 })
 
 test('names of the webhook that change do not change who signs for the broker', async (t) => {
-  const { replica, data } = await ground(t)
+  const { replica, data } = await issuerGround(t)
   const one = await seen(replica())
   const webhook = { ...policy.webhook, names: ['webhook.example'] }
   const two = await seen(replica({ webhook }))
@@ -292,7 +201,7 @@ test('names of the webhook that change do not change who signs for the broker', 
 })
 
 test('another name for pods to call gets an authority that vouches for it at once', async (t) => {
-  const { replica, data } = await ground(t)
+  const { replica, data } = await issuerGround(t)
   const one = await seen(replica())
   const names = ['broker.example', ...policy.broker.names]
   const two = await seen(replica({ broker: { ...policy.broker, names, host: 'broker.example' } }))
