@@ -220,11 +220,17 @@ export class Agent {
       this.#denials.note(denied)
     })
     this.#files.settle()
-    this.#freshness.note(this.#entries.where(({ kind }) => kind === 'unavailable').size > 0)
+    this.#noteOpen()
     this.#noteStart()
     this.#hooks.wake()
     this.#upkeep.ring()
     this.#tidying.note()
+  }
+
+  /** What the broker cannot tell, or the volume does not take, leaves files as they were. */
+  #noteOpen(): void {
+    const untold = this.#entries.where(({ kind }) => kind === 'unavailable').size > 0
+    this.#freshness.note(untold || this.#files.problems.length > 0)
   }
 
   #noteStart(): void {
@@ -254,6 +260,7 @@ export class Agent {
       signal.throwIfAborted()
       if (this.#denials.takeExpired()) this.#settle()
       this.#files.tick()
+      this.#noteOpen()
       this.#noteStart()
       this.#checkStaleness()
       if (clock.monotonicMs() >= verifyAt) {

@@ -14,7 +14,7 @@ export interface FreshnessOptions {
 /** How old what is published may be by now, and whether that is beyond the operator's limit. */
 export class Freshness {
   readonly #options: FreshnessOptions
-  /** Since when the broker leaves something open. */
+  /** Since when something is open: not told by the broker, or not published. */
   #openSince: number | undefined
   /** Whether the limit was passed since the last set. */
   #passed = false
@@ -41,7 +41,7 @@ export class Freshness {
     this.#passed = false
   }
 
-  /** Says whether the last set leaves anything open. */
+  /** Says whether anything of the last set is open. */
   note(open: boolean): void {
     this.#openSince = open ? (this.#openSince ?? this.#options.clock.monotonicMs()) : undefined
   }

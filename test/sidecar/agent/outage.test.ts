@@ -136,8 +136,11 @@ test('a full volume keeps the old set, says so, and is retried until there is ro
   t.true(
     lines.some(({ event, error }) => event === 'files.failed' && error.includes('no space left')),
   )
+  await until(() => agent.staleMs > 0, 'what is there is not what should be')
+  stream.send({ heartbeat: { stale_ms: 0, sequence } })
   full = false
   await stream.acknowledged(sequence, 'OUTCOME_WRITTEN')
+  t.is(agent.staleMs, 0)
   t.is(pod.read('etc/app/db/password'), 'two')
   t.regex(metrics.text(), /publication_failures_total\{code="ERR_DISK_FULL"\} [1-9]/)
 })
