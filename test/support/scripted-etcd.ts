@@ -9,7 +9,10 @@ import type { ExecutionContext } from 'ava'
 import { WireMessage } from '../../src/base/protobuf.ts'
 
 /** What a member answers: a message, or the error that etcd would give. */
-export type ScriptedAnswer = WireMessage | { readonly code: status; readonly details: string }
+export type ScriptedAnswer =
+  | WireMessage
+  | ((request: Buffer) => WireMessage)
+  | { readonly code: status; readonly details: string }
 
 /** One member, as scripted. */
 export interface ScriptedMember {
@@ -56,13 +59,14 @@ export async function scriptedEtcd(t: ExecutionContext, script: Script): Promise
       { [path]: method(path, false) },
       {
         [path]: (
-          _call: unknown,
+          { request }: { readonly request: Buffer },
           callback: (error: { code: status; details: string } | null, answer?: Buffer) => void,
         ) => {
           calls.push(path)
           const list = left.get(path) ?? []
           const answer = list.length > 1 ? list.shift() : list[0]
-          if (answer instanceof WireMessage) callback(null, answer.encode())
+          if (typeof answer === 'function') callback(null, answer(request).encode())
+          else if (answer instanceof WireMessage) callback(null, answer.encode())
           else callback(answer ?? { code: status.UNIMPLEMENTED, details: '' })
         },
       },

@@ -107,14 +107,18 @@ export function headerRevision(answer: ReadonlyMap<number, WireField>): number {
   return numberOf(fieldsOf(bytesOf(answer.get(1))).get(3))
 }
 
-/** `RangeResponse`, and the last key as bytes. */
-export function readRange(message: Uint8Array): RangeAnswer & { readonly lastKey: Buffer } {
+/** `RangeResponse`, and its first and last key as bytes. */
+export function readRange(
+  message: Uint8Array,
+): RangeAnswer & { readonly firstKey: Buffer; readonly lastKey: Buffer } {
   const entries: EtcdEntry[] = []
+  let firstKey: Buffer | undefined
   let lastKey: Buffer = Buffer.alloc(0)
   for (const field of readFields(message)) {
     if (field.number !== 2) continue
     const { entry, rawKey } = readEntry(bytesOf(field))
     entries.push(entry)
+    firstKey ??= rawKey
     lastKey = rawKey
   }
   const fields = fieldsOf(message)
@@ -123,6 +127,7 @@ export function readRange(message: Uint8Array): RangeAnswer & { readonly lastKey
     revision: headerRevision(fields),
     more: numberOf(fields.get(3)) === 1,
     count: numberOf(fields.get(4)),
+    firstKey: firstKey ?? lastKey,
     lastKey,
   }
 }

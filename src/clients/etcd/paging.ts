@@ -2,7 +2,7 @@ import { differentClusters, idsOf } from './clusters.ts'
 import { readRange, rangeRequest } from './codec.ts'
 import type { CallLimits, EtcdConnections } from './connections.ts'
 import { isLatchkeyError, LatchkeyError } from '../../base/errors.ts'
-import type { EtcdEntry, EtcdKey, RangeQuery } from './messages.ts'
+import { keyBytes, prefixEnd, type EtcdEntry, type EtcdKey, type RangeQuery } from './messages.ts'
 
 /** What is read page by page. */
 export interface PagesQuery extends Omit<RangeQuery, 'limit' | 'countOnly'> {
@@ -55,8 +55,9 @@ export async function* readPages(
   let [from, limit]: [EtcdKey, number] = [key, firstLimit]
   let total: number | undefined
   let seen = 0
+  let narrowed: { readonly rangeEnd?: Uint8Array } = {}
   for (;;) {
-    const request = rangeRequest(from, { ...query, limit, revision }).encode()
+    const request = rangeRequest(from, { ...query, ...narrowed, limit, revision }).encode()
     let answer: Buffer
     try {
       answer = await connections.unary('KV/Range', request, limits)
@@ -74,13 +75,38 @@ export async function* readPages(
     total ??= page.count
     seen += page.entries.length
     yield { entries: page.entries, revision, total }
+    if (!page.more && narrowed.rangeEnd !== undefined) {
+      from = narrowed.rangeEnd
+      narrowed = {}
+      continue
+    }
     if (!page.more || page.entries.length === 0) break
     const mean = Math.max(1, answer.byteLength / page.entries.length)
     limit = Math.min(largestLimit, 2 * limit, Math.max(1, Math.floor(aim / mean)))
     // The next key that there can be.
     from = Buffer.concat([page.lastKey, Buffer.of(0)])
+    narrowed = narrow(query.rangeEnd, page)
   }
   // At one revision a range has so many keys and no fewer, or a proof would rest on what is missing.
   if (seen === total) return
   throw new LatchkeyError('ERR_MESSAGE_INVALID', `etcd gave ${seen} of ${total} entries`)
+}
+
+/**
+ * The end of the directory that all of a page is in, where that is nearer than the range's: for each
+ * page etcd counts every key to the end that it is given, which takes longer than reading the page
+ * where a million are left.
+ */
+function narrow(
+  rangeEnd: EtcdKey | undefined,
+  { firstKey, lastKey }: { readonly firstKey: Buffer; readonly lastKey: Buffer },
+): { readonly rangeEnd?: Uint8Array } {
+  let common = 0
+  while (common < firstKey.byteLength && firstKey[common] === lastKey[common]) common += 1
+  const slash = firstKey.subarray(0, common).lastIndexOf('/')
+  if (slash <= 0 || rangeEnd === undefined) return {}
+  const near = prefixEnd(firstKey.subarray(0, slash + 1))
+  const far = Buffer.from(keyBytes(rangeEnd))
+  const isNearer = far.equals(Buffer.of(0)) || far.compare(near) > 0
+  return isNearer ? { rangeEnd: near } : {}
 }

@@ -70,11 +70,12 @@ async function someHistory(rounds: number): Promise<void> {
   }
 }
 
-/** What pages of our own client show. */
-async function livePages(): Promise<ReturnType<typeof currentOf>> {
+/** What pages of our own client show, small ones and those that it takes by itself. */
+async function livePages(pageBytes?: number): Promise<ReturnType<typeof currentOf>> {
   const records = []
   const end = Buffer.of(0)
-  for await (const page of client.pages(end, { rangeEnd: end })) {
+  const size = pageBytes === undefined ? {} : { pageBytes }
+  for await (const page of client.pages(end, { rangeEnd: end, ...size })) {
     for (const { key, modRevision, value } of page.entries) {
       records.push({ key, modRevision, sha256: sha256(value) })
     }
@@ -90,7 +91,7 @@ for (const round of [1, 2, 3]) {
     const snapshot = await readAll(path)
     const current = await served(ground, etcd, snapshot.revision)
     t.deepEqual(currentOf(snapshot.records), current)
-    t.deepEqual(await livePages(), current)
+    for (const bytes of [undefined, 4_000, 40_000]) t.deepEqual(await livePages(bytes), current)
     const known = new Set(snapshot.records.map((it) => `${it.key} ${it.modRevision} ${it.sha256}`))
     for (const back of [1, 3, 10]) {
       const revision = snapshot.revision - back
