@@ -89,9 +89,15 @@ function checkOnTheWay(path: string, stat: Stats, { gid }: Identity): void {
 
 function writable(path: string, stat: Stats): LatchkeyError {
   const who = (stat.mode & 0o002) === 0 ? 'its group' : 'everybody'
+  // A sticky directory, such as /tmp, is meant for everybody and must stay so.
+  const shared = (stat.mode & 0o1000) !== 0
   return new LatchkeyError(
     'ERR_SOCKET_UNSAFE',
     `${who} may write to ${path} and so put another socket in our place`,
-    { hint: `chmod go-w ${path}, or choose a directory of its own for the socket` },
+    {
+      hint: shared
+        ? 'choose a directory of its own for the socket, such as /run/latchkey'
+        : `chmod go-w ${path}, or choose a directory of its own for the socket`,
+    },
   )
 }

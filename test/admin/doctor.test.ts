@@ -1,5 +1,5 @@
 import test from 'ava'
-import { writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { doctor, type DoctorFlags } from '../../src/admin/doctor/doctor.ts'
 import type { Finding } from '../../src/admin/doctor/finding.ts'
 import { keysInit } from '../../src/admin/keys/init.ts'
@@ -75,6 +75,21 @@ test('a root in the keyring directory, a staged key and an old active key are wa
   const found = await findings(context, beside)
   t.deepEqual(levels(found, 'root'), ['ok', 'warning'])
   t.deepEqual(levels(found, 'keyring'), ['ok', 'warning', 'warning'])
+})
+
+test('a socket in a shared directory is to move; the directory stays as it is', async (t) => {
+  const context = await recordedContext(t)
+  const shared = context.path('shared')
+  await mkdir(shared)
+  for (const [mode, remedy] of [
+    [0o1777, /directory of its own/],
+    [0o777, /^chmod go-w /],
+  ] as const) {
+    await chmod(shared, mode)
+    const found = await findings(context, { listen: `unix://${shared}/kms.sock` })
+    const about = found.find(({ message }) => message.startsWith('others may replace files'))
+    t.regex(about?.remedy ?? '', remedy)
+  }
 })
 
 test('a socket that is not there, or is a file, is a problem', async (t) => {

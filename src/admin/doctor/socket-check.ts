@@ -51,9 +51,12 @@ async function checkPlace(path: string): Promise<readonly Finding[]> {
   }
   const findings: Finding[] = []
   if ((inDirectory.mode & 0o022) !== 0) {
-    findings.push(
-      about.problem(`others may replace files in ${directory}`, `chmod go-w ${directory}`),
-    )
+    // A sticky directory, such as /tmp, is meant for everybody and must stay so.
+    const remedy =
+      (inDirectory.mode & 0o1000) === 0
+        ? `chmod go-w ${directory}`
+        : 'give the socket a directory of its own, such as /run/latchkey'
+    findings.push(about.problem(`others may replace files in ${directory}`, remedy))
   }
   // Nobody but root and whoever serves the socket may be able to replace it.
   const server = socket?.uid ?? inDirectory.uid

@@ -188,7 +188,10 @@ async function readSecretFile(
   })
   if (bytes === undefined) {
     throw new LatchkeyError('ERR_ROOT_NOT_FOUND', `there is no file ${path}`, {
-      hint: 'name the root that the keyring was made with',
+      hint:
+        spec.type === 'file'
+          ? 'name the root that the keyring was made with'
+          : 'name the file that holds the passphrase, of the keyring or of the backup',
     })
   }
   if (spec.type === 'passphrase' && spec.from === 'path') {
