@@ -1,5 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import type { HostPort } from '../base/address.ts'
+import { Crowd } from '../net/crowd.ts'
 import { listenTcp } from '../net/listen-tcp.ts'
 
 /** What is shown: a status and a text without anything secret. */
@@ -38,7 +39,8 @@ interface Answer {
 
 /**
  * Serves a few pages over plain HTTP/1.1: `GET` and `HEAD`, one request a connection, at most 32
- * connections.
+ * connections, of which whoever has most gives one up to a newcomer: any pod of a cluster may call,
+ * and none may keep the kubelet's probe out.
  *
  * @remarks
  * By hand, as every pod carries it: Node.js's own HTTP server costs 2.3 MB of private memory, for
@@ -52,12 +54,16 @@ export async function openStatusServer(
   pages: Readonly<Record<string, Page>>,
 ): Promise<StatusServer> {
   const open = new Set<Socket>()
+  const crowd = new Crowd<Socket>(maxConnections, (socket) => socket.destroy())
   const server = createServer((socket) => {
     open.add(socket)
-    socket.once('close', () => open.delete(socket))
+    socket.once('close', () => {
+      open.delete(socket)
+      crowd.leave(socket)
+    })
     serve(socket, pages)
+    crowd.enter(socket, socket.remoteAddress ?? '')
   })
-  server.maxConnections = maxConnections
   const hint = 'choose another address, or stop what listens there'
   const bound = await listenTcp(server, address, { hint })
   return {

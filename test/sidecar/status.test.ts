@@ -145,6 +145,22 @@ test('whoever says nothing holds a connection for seconds, and never more than 3
   t.true((await exchange(server.address.port, 'GET /readyz HTTP/1.1\r\n\r\n')).includes('ok'))
 })
 
+test('whoever holds all connections pushes out himself, and a probe from elsewhere is answered', async (t) => {
+  const server = await openStatusServer(
+    { host: '127.0.0.1', port: 0 },
+    { '/readyz': booleanPage(() => true) },
+  )
+  t.teardown(() => server.close())
+  const { port } = server.address
+  for (let held = 0; held < 32; held += 1) {
+    const socket = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' })
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => undefined)
+    await once(socket, 'connect')
+  }
+  t.true((await exchange(port, 'GET /readyz HTTP/1.1\r\n\r\n')).includes('ok'))
+})
+
 const required = '--broker 127.0.0.1:1 --ca c --token t --secrets s --root r'.split(' ')
 const read = (args: readonly string[], file = ''): ReturnType<typeof readSidecarCommand> =>
   readSidecarCommand(args, { readText: async () => file })
