@@ -4,7 +4,10 @@ import { guardUnaryCalls, InFlight } from './grpc-guard.ts'
 
 /** Bounds on what peers may make us hold. Times are in milliseconds. */
 export interface GrpcLimits {
-  /** Open connections. One more takes the place of the oldest that never made a request, if any. */
+  /**
+   * Open connections. One more takes the place of the oldest that never made a request, or else of the
+   * one that made none for longest, and none within `requestMs`.
+   */
   readonly maxConnections: number
   /** Requests in flight on one connection; clients wait beyond that (HTTP/2 setting). */
   readonly maxStreams: number
@@ -63,8 +66,8 @@ export type TurnedAway = (typeof turnedAwayReasons)[number]
 interface Connection {
   readonly socket: Socket
   readonly server: Server
-  /** Whether a whole request ever came. */
-  used: boolean
+  /** When the last whole request came, by `performance.now`; `undefined` for none. */
+  usedAt: number | undefined
   closing: boolean
 }
 
@@ -111,7 +114,7 @@ export class GrpcConnections {
     const connection: Connection = {
       socket,
       server: this.#serverFor(() => connection),
-      used: false,
+      usedAt: undefined,
       closing: false,
     }
     this.#connections.add(connection)
@@ -161,7 +164,7 @@ export class GrpcConnections {
           maxInFlight: limits.maxInFlight,
           requestMs: limits.requestMs,
           onReceived: () => {
-            connection().used = true
+            connection().usedAt = performance.now()
           },
           onTooMany: () => {
             onTurnedAway('in-flight')
@@ -200,16 +203,32 @@ export class GrpcConnections {
     })
   }
 
-  /** Cuts the oldest connection that never made a request. Returns whether there was one. */
+  /** Makes room for one more connection. Returns whether that could be. */
   #evict(): boolean {
+    let longest: { readonly connection: Connection; readonly usedAt: number } | undefined
     for (const connection of this.#connections) {
-      if (connection.used) continue
-      this.#options.onTurnedAway('evicted')
-      this.#connections.delete(connection)
-      connection.socket.destroy()
-      return true
+      const { usedAt } = connection
+      if (usedAt === undefined) {
+        this.#forget(connection)
+        connection.socket.destroy()
+        return true
+      }
+      if (longest === undefined || usedAt < longest.usedAt) longest = { connection, usedAt }
     }
-    return false
+    // Whatever it had asked for is answered or cut by then.
+    const leastIdleMs = this.#options.limits.requestMs
+    if (longest === undefined || performance.now() - longest.usedAt < leastIdleMs) return false
+    const { connection } = longest
+    this.#forget(connection)
+    // A good client is told to connect anew when it next has a request, and loses none.
+    this.#close(connection)
+    setTimeout(() => connection.socket.destroy(), lingerMs).unref()
+    return true
+  }
+
+  #forget(connection: Connection): void {
+    this.#options.onTurnedAway('evicted')
+    this.#connections.delete(connection)
   }
 
   #close(connection: Connection): void {

@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js'
+import { connectivityState, status } from '@grpc/grpc-js'
 import test, { type ExecutionContext } from 'ava'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bareConnection, echoing, grpcClient, preface, rawSession } from '../support/grpc-echo.ts'
@@ -212,6 +212,23 @@ test('when every connection is in use, one more is closed', async (t) => {
   const extra = bareConnection(t, path)
   await extra.closed
   t.deepEqual(turnedAway, ['connections'])
+})
+
+test('one that was in use long ago makes room, and its client does not notice', async (t) => {
+  const { path, turnedAway, connections } = await echoing(t, { maxConnections: 3, requestMs: 200 })
+  const [a, b, c] = [grpcClient(t, path), grpcClient(t, path), grpcClient(t, path)] as const
+  for (const { say } of [a, b, c]) t.is(await say('x'), 'x')
+  await sleep(250)
+  t.is(await grpcClient(t, path).say('late'), 'late')
+  t.deepEqual(turnedAway, ['evicted'])
+  t.is(connections.size, 3)
+  await until(t, 'it was told to go', () => {
+    return a.client.getChannel().getConnectivityState(false) !== connectivityState.READY
+  })
+  t.is(await b.say('b'), 'b')
+  t.deepEqual(turnedAway, ['evicted'])
+  t.is(await a.say('a'), 'a')
+  t.deepEqual(turnedAway, ['evicted', 'evicted'])
 })
 
 test('idle connections are closed in good order, and clients do not notice', async (t) => {
