@@ -56,8 +56,9 @@ export function kubernetesAuthorizer(
         changed: (_event, meta) => {
           tell(scope(meta))
         },
-        problem: (error) => {
-          troubledAtMs = deps.clock.monotonicMs()
+        problem: (error, wasLive) => {
+          // Connections are cut by whatever is between; an API server that begins refuses some first.
+          if (!wasLive) troubledAtMs = deps.clock.monotonicMs()
           deps.onProblem(error)
         },
       },

@@ -82,7 +82,7 @@ export interface Authorizer {
   onChange(listener: (scope: PermissionScope) => void, signal: AbortSignal): void
   /** Milliseconds since changes were last known to be seen; 0 while they are. */
   staleMs(): number
-  /** Milliseconds since a watch of changes last was broken; `Infinity` when none ever was. */
+  /** Milliseconds since a watch of changes last could not be begun; `Infinity` when each could. */
   troubledMsAgo(): number
 }
 

@@ -28,8 +28,11 @@ export interface WatchSpec<Item> {
   /** Everything there is, when the watch begins, and whenever changes may have been missed. */
   readonly replaced: (items: readonly Item[]) => void
   readonly changed: (event: 'written' | 'deleted', item: Item) => void
-  /** The watch is broken and will be tried again; or a single object could not be read. */
-  readonly problem: (error: unknown) => void
+  /**
+   * The watch is broken and will be tried again; or a single object could not be read. `wasLive`
+   * tells one that broke while it was live, as connections do, from an attempt to begin that failed.
+   */
+  readonly problem: (error: unknown, wasLive: boolean) => void
 }
 
 /** A running watch. */
@@ -79,6 +82,7 @@ export function watchResource<Item>(spec: WatchSpec<Item>, deps: WatchDeps): Res
         if (ended()) break
         problem = error
       }
+      const wasLive = state.live
       lost()
       // After an outage the watch resumes; after anything else, above all 410, it begins anew.
       if (problem !== undefined && !isLatchkeyError(problem, 'ERR_KUBERNETES_UNAVAILABLE')) {
@@ -90,7 +94,7 @@ export function watchResource<Item>(spec: WatchSpec<Item>, deps: WatchDeps): Res
         failures = 0
         continue
       }
-      if (problem !== undefined) spec.problem(problem)
+      if (problem !== undefined) spec.problem(problem, wasLive)
       failures = brief ? failures + 1 : 1
       await deps.clock
         .sleep(backoffMs(backoff, failures - 1, deps.random), deps.signal)

@@ -59,7 +59,7 @@ export class FakeKubernetes {
   readonly #watches = new Set<{
     readonly path: string
     readonly send: (event: Json) => void
-    readonly end: () => void
+    readonly end: (how: 'in order' | 'cut') => void
   }>()
   readonly #server: http.Server
   #url = ''
@@ -148,9 +148,9 @@ export class FakeKubernetes {
     this.#history = []
   }
 
-  /** Ends every watch, as the server does when their time is over. */
-  endWatches(): void {
-    for (const watch of [...this.#watches]) watch.end()
+  /** Ends every watch, as the server does when their time is over, or as connections do that are cut. */
+  endWatches(how: 'in order' | 'cut' = 'in order'): void {
+    for (const watch of [...this.#watches]) watch.end(how)
   }
 
   get watches(): readonly string[] {
@@ -320,9 +320,10 @@ export class FakeKubernetes {
     for (const { version, path, event } of this.#history) {
       if (version > from && covers(seen.path, path)) send(event)
     }
-    const end = (): void => {
+    const end = (how: 'in order' | 'cut'): void => {
       this.#watches.delete(watch)
-      response.end()
+      if (how === 'cut') response.destroy()
+      else response.end()
     }
     const watch = { path: seen.path, send, end }
     this.#watches.add(watch)
