@@ -107,3 +107,10 @@ test('where a namespace only audits or warns, or asks for nothing, all is allowe
   t.false(await warned('audit'))
   t.false(await warned('none'))
 })
+
+test('as large a pod as the API server takes is judged like any other', async (t) => {
+  const env = Array.from({ length: 30_000 }, (_, index) => ({ name: `V${index}`, value: 'v' }))
+  t.is(await tried(pod(app({ env }))), 'allowed')
+  const last = { name: 'P', valueFrom: { secretKeyRef: { name: 'db', key: 'p' } } }
+  t.regex(await tried(pod(app({ env: [...env, last] }))), /secretKeyRef/)
+})

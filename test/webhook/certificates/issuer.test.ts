@@ -131,6 +131,22 @@ test('a Secret that was emptied is filled from memory, with the same authority',
   t.is(two.issuer.bundle, bundle)
 })
 
+test('emptied while no replica runs, it gets a new authority, and the broker a new certificate', async (t) => {
+  const { replica, data, kubernetes } = await issuerGround(t)
+  const { bundle } = (await seen(replica())).issuer
+  const { 'version.key': versionKey } = await data('latchkey-broker-tls')
+  const { data: _, ...emptied } = kubernetes.get(secrets, 'latchkey-authority') ?? {
+    metadata: { name: '' },
+  }
+  kubernetes.put(secrets, emptied)
+  const next = (await seen(replica())).issuer.bundle
+  t.not(next, bundle)
+  const broker = await data('latchkey-broker-tls')
+  t.is(broker['ca.crt'], next)
+  t.true(isSignedBy(broker['tls.crt'] ?? '', next))
+  t.is(broker['version.key'], versionKey)
+})
+
 test('a broker’s Secret that somebody meddled with is put right', async (t) => {
   const { replica, kubernetes, data } = await issuerGround(t)
   const one = await seen(replica())
