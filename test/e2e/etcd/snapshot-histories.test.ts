@@ -131,3 +131,29 @@ test.serial('more keys than 16 bits count, of which most go', async (t) => {
   t.is(few.records.length, current.length)
   t.deepEqual(await livePages(), current)
 })
+
+test.serial('a database of an etcd that was killed amid a compaction', async (t) => {
+  for (let round = 0; round < 4; round += 1) {
+    for (let from = 0; from < 20_000; from += 100) {
+      const success = Array.from({ length: 100 }, (_, n): Operation => {
+        const key = `/registry/configmaps/often/cm-${(from + n) % 500}`
+        return below(9) === 0
+          ? { delete: { key } }
+          : { put: { key, value: Buffer.from(`${round}`) } }
+      })
+      await client.transact({ compare: [], success })
+    }
+    // What is written is committed to the database every tenth of a second.
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    const { revision } = await client.range('/none')
+    const current = await served(ground, etcd, revision)
+    await etcdctl(ground, etcd, ['compact', String(revision)])
+    await new Promise((resolve) => setTimeout(resolve, 100 + 70 * round))
+    await etcd.members[0]?.stop('at once')
+    const copied = await readAll(join(ground.dir, 'etcd', 'etcd-1', 'member', 'snap', 'db'))
+    t.deepEqual(currentOf(copied.records), current)
+    t.log(`${copied.records.length - current.length} superseded records were left`)
+    await etcd.members[0]?.start()
+    t.deepEqual(await livePages(), current)
+  }
+})
