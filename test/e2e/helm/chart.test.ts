@@ -159,6 +159,11 @@ test.serial(
     await kept()
     await ran('uninstall', 'latchkey')
     await kept()
+    // Nothing stays that would ask a webhook which is gone.
+    for (const kind of ['mutating', 'validating']) {
+      const path = collection('admissionregistration.k8s.io/v1', `${kind}webhookconfigurations`)
+      t.deepEqual((await server.admin.list(path)).items, [], kind)
+    }
     await ran('install', 'latchkey', chart)
     await kept()
   },
