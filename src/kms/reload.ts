@@ -126,6 +126,8 @@ export function createReloader(deps: ReloaderDependencies): Reloader {
       for (;;) {
         const ms = failures === 0 ? undefined : backoffMs(retryBackoff, failures - 1, deps.jitter)
         await bell.wait({ signal, clock: deps.clock, ...(ms === undefined ? {} : { ms }) })
+        // What is under way may have read the store before it was changed.
+        await looking
         if (signal.aborted) return
         failures = (await reload()) ? 0 : failures + 1
       }

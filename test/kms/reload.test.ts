@@ -1,12 +1,14 @@
 import test, { type ExecutionContext } from 'ava'
 import { readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LatchkeyError } from '../../src/base/errors.ts'
 import type { Clock } from '../../src/base/clock.ts'
 import type { KeyTrial } from '../../src/kms/self-test.ts'
 import type { KeyringStore } from '../../src/keyring/store.ts'
 import { freshRoot, keyringLab } from '../support/kms-keyring.ts'
 import { heldClock, kmsParts } from '../support/kms-parts.ts'
+import { until } from '../support/until.ts'
 
 async function reloading(
   t: ExecutionContext,
@@ -264,4 +266,35 @@ test('files that are no keyring do not disturb', async (t) => {
   await writeFile(join(lab.directory, 'notes.txt'), 'hello', { mode: 0o600 })
   t.true(await reloader.reload())
   t.is(served()?.generation, 1)
+})
+
+test('a change while the first look is under way is seen by another look', async (t) => {
+  const first = Promise.withResolvers<undefined>()
+  let loads = 0
+  const { lab, reloader, served } = await reloading(t, {
+    store: (real) => ({
+      ...real,
+      load: async () => {
+        const stored = await real.load()
+        loads += 1
+        if (loads === 2) await first.promise
+        return stored
+      },
+    }),
+  })
+  const looking = reloader.reload()
+  await until(t, () => loads === 2, { what: 'the store is being read' })
+  const stop = new AbortController()
+  const running = reloader.run(stop.signal)
+  await lab.rotate()
+  reloader.trigger()
+  await nextTurn()
+  first.resolve(undefined)
+  t.true(await looking)
+  await until(t, () => served()?.generation === 3, {
+    what: 'the change is served',
+    withinMs: 5_000,
+  })
+  stop.abort()
+  await running
 })
