@@ -229,8 +229,7 @@ export class Agent {
 
   /** What the broker cannot tell, or the volume does not take, leaves files as they were. */
   #noteOpen(): void {
-    const untold = this.#entries.where(({ kind }) => kind === 'unavailable').size > 0
-    this.#freshness.note(untold || this.#files.problems.length > 0)
+    this.#freshness.note(this.#entries.untold.size > 0 || this.#files.problems.length > 0)
   }
 
   #noteStart(): void {

@@ -19,6 +19,7 @@ export class Entries {
   readonly #plan: MountPlan
   readonly #options: EntriesOptions
   #readings: readonly Reading[]
+  #untold: ReadonlySet<number> = new Set()
 
   constructor(plan: MountPlan, options: EntriesOptions) {
     this.#plan = plan
@@ -41,6 +42,11 @@ export class Entries {
     return this.#readings.map(({ state }) => state)
   }
 
+  /** The entries of which the last set could not tell anything. */
+  get untold(): ReadonlySet<number> {
+    return this.#untold
+  }
+
   /** The entries for which `matches` holds. */
   where(matches: (state: EntryState) => boolean): ReadonlySet<number> {
     return new Set(this.states.flatMap((state, index) => (matches(state) ? [index] : [])))
@@ -50,7 +56,11 @@ export class Entries {
   take(set: SecretSet): void {
     const items = new Map(set.items.map((item) => [item.secret, item]))
     try {
-      this.#replace(this.#plan.entries.map((entry) => readItem(entry, items.get(entry.secret))))
+      const told = this.#plan.entries.map((entry) => readItem(entry, items.get(entry.secret)))
+      this.#untold = new Set(
+        told.flatMap(({ state }, index) => (state.kind === 'unavailable' ? [index] : [])),
+      )
+      this.#replace(told.map((reading, index) => this.#standing(index) ?? reading))
     } finally {
       wipeSet(set)
     }
@@ -68,6 +78,13 @@ export class Entries {
     this.#readings = this.#readings.map((reading, each) =>
       each === index ? { state: reading.state } : reading,
     )
+  }
+
+  /** What was decided of an entry and stands: that nobody can tell is no other decision. */
+  #standing(index: number): Reading | undefined {
+    const { state } = this.reading(index)
+    const decided = state.kind === 'gone' && state.reason !== 'stale'
+    return decided && this.#untold.has(index) ? { state } : undefined
   }
 
   #replace(readings: readonly Reading[]): void {

@@ -13,6 +13,8 @@ export function endAfterSet(
 ): AgentEnd | undefined {
   const { entries, files } = parts
   const shortfalls = plan.entries.flatMap((entry, index): Shortfall[] => {
+    // What an earlier run was told may be no longer so.
+    if (entries.untold.has(index)) return []
     const why = whyNot(entries.reading(index).state)
     return why === undefined ? [] : [{ secret: entry.secret, path: entry.path, why }]
   })

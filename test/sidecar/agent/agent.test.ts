@@ -204,13 +204,12 @@ test('onDenied: keep keeps, and a grace is a grace', async (t) => {
   stream.accept()
   stream.sendSet([readyItem('a', { k: '1' })])
   await until(() => agent.ready, 'ready')
+  const denied = performance.now()
   stream.sendSet([itemOf('a', 'STATUS_DENIED')])
   await until(() => pod.read('srv/gone/k') === undefined, 'removal')
-  t.is(pod.read('srv/grace/k'), '1')
-  const denied = performance.now()
   await until(() => pod.read('srv/grace/k') === undefined, 'end of grace')
   const waited = performance.now() - denied
-  t.true(waited > 150 && waited < 3000, `${waited} ms`)
+  t.true(waited >= 290, `${waited} ms`)
   t.is(pod.read('srv/kept/k'), '1')
 })
 

@@ -72,6 +72,22 @@ test('once: waits for what is unavailable, and gives up in time', async (t) => {
   t.is(pod.read('etc/app/db/password'), 'one')
 })
 
+test('once: what an earlier run was denied is no answer of now', async (t) => {
+  const [broker, pod] = [await startBroker(t), createPod(t)]
+  const tls = readyItem('tls', { a: '1' })
+  const first = startSidecar(t, { pod, plan, broker, once })
+  const stream = await broker.nextStream()
+  stream.accept()
+  stream.sendSet([itemOf('db', 'STATUS_DENIED'), tls])
+  t.like(await first.ended, { kind: 'denied' })
+  const second = startSidecar(t, { pod, plan, broker, once })
+  const later = await broker.nextStream()
+  later.accept()
+  later.sendSet([itemOf('db', 'STATUS_UNAVAILABLE'), tls])
+  later.sendSet([readyItem('db', { password: 'one' }), tls])
+  t.deepEqual(await second.ended, { kind: 'published' })
+})
+
 test('once: a broker that is not there is unreachable, with the last reason', async (t) => {
   const pod = createPod(t)
   const broker = { address: { host: '127.0.0.1', port: 1 } }

@@ -71,6 +71,48 @@ test('the age of what is published goes on over a restart', async (t) => {
   t.true(after.agent.staleMs >= 500_000)
 })
 
+test('a decision stands until there is another one, whatever cannot be told in between', async (t) => {
+  const pod = createPod(t)
+  const broker = await startBroker(t)
+  const before = startSidecar(t, { pod, plan: plan.replace('400ms', '1h'), broker })
+  const stream = await broker.nextStream()
+  stream.accept()
+  stream.sendSet(set('one'))
+  await until(() => before.agent.ready, 'ready')
+  stream.sendSet([itemOf('db', 'STATUS_DENIED')])
+  stream.sendSet([itemOf('db', 'STATUS_UNAVAILABLE')])
+  await stream.acknowledged(3)
+  t.is(pod.read('etc/app/db/password'), 'one')
+  await before.stop()
+  // The grace goes on, and so it does after the next answer that is none.
+  startSidecar(t, { pod, plan: plan.replace('400ms', '1h'), broker, bootMs: () => 3_590_000 })
+  const second = await broker.nextStream()
+  second.accept()
+  second.sendSet([itemOf('db', 'STATUS_UNAVAILABLE')])
+  await second.acknowledged(1)
+  const { deniedSince } = JSON.parse(pod.read('run/latchkey/journal.json') ?? '') as {
+    readonly deniedSince: Readonly<Record<string, number>>
+  }
+  t.true((deniedSince['0'] ?? Infinity) < 3_590_000)
+  second.sendSet(set('two'))
+  await second.acknowledged(2)
+  t.is(pod.read('etc/app/db/password'), 'two')
+})
+
+test('a grace ends while the broker cannot tell', async (t) => {
+  const pod = createPod(t)
+  const broker = await startBroker(t)
+  const { agent } = startSidecar(t, { pod, plan, broker })
+  const stream = await broker.nextStream()
+  stream.accept()
+  stream.sendSet(set('one'))
+  await until(() => agent.ready, 'ready')
+  stream.sendSet([itemOf('db', 'STATUS_DENIED')])
+  stream.sendSet([itemOf('db', 'STATUS_UNAVAILABLE')])
+  await until(() => pod.read('etc/app/db/password') === undefined, 'the end of grace')
+  t.false(agent.ready)
+})
+
 test('a decision outlives the process that heard it', async (t) => {
   const pod = createPod(t)
   const broker = await startBroker(t)
