@@ -1,6 +1,6 @@
 import type { EncryptionConfig } from './encryption-config.ts'
 import type { StoredName } from './resource.ts'
-import type { StoredValue } from './stored-value.ts'
+import { dataUnder, type StoredValue } from './stored-value.ts'
 
 /** What must hold of every object. Exempt keys always pass. */
 export interface Expectation {
@@ -32,7 +32,7 @@ export function judge(
   if (value.kind === 'undecodable') return 'undecodable'
   const writer = config === undefined ? undefined : (config.writerOf(name) ?? 'identity')
   const plain = value.kind === 'identity'
-  if (writer !== undefined && writer !== value.provider) return plain ? 'plaintext' : 'provider'
+  if (writer !== undefined && !isWrittenBy(value, writer)) return plain ? 'plaintext' : 'provider'
   if (plain) {
     if (writer === 'identity') return undefined
     const matters = noPlaintext || (keyIds !== undefined && expectation.plaintextIsNoKey === true)
@@ -43,4 +43,11 @@ export function judge(
   const keyId = value.kind === 'kms-v2' || value.kind === 'kms-v1' ? value.keyId : undefined
   if (keyId === undefined) return 'provider'
   return keyIds.has(keyId) ? undefined : 'key'
+}
+
+function isWrittenBy(value: StoredValue, writer: string): boolean {
+  if (value.provider === writer) return true
+  const scheme = `${value.kind}:v1:`
+  if (!('keyName' in value) || !writer.startsWith(scheme)) return false
+  return dataUnder(value, writer.slice(scheme.length)) !== undefined
 }

@@ -5,7 +5,7 @@ import { SecretBytes } from '../base/secret.ts'
 import { openAesCbc, openAesGcm, openSecretbox, openSeededAesGcm } from './ciphers.ts'
 import type { EncryptedObject } from './encrypted-object.ts'
 import type { LocalKey } from './encryption-config.ts'
-import type { StoredValue } from './stored-value.ts'
+import { dataUnder, type LocalValue, type StoredValue } from './stored-value.ts'
 
 /** PORT. What a KMS plugin does when an API server asks it to decrypt. */
 export interface Unwrapper {
@@ -114,23 +114,26 @@ function openKmsV1(
 }
 
 function openLocal(
-  value: Extract<StoredValue, { readonly keyName: string }>,
+  value: LocalValue,
   { etcdKey, keys }: { readonly etcdKey: string; readonly keys: readonly LocalKey[] },
 ): SecretBytes {
-  const fitting = keys.filter(({ kind, name }) => kind === value.kind && name === value.keyName)
+  const fitting = keys.flatMap(({ kind, name, secret }) => {
+    const data = kind === value.kind ? dataUnder(value, name) : undefined
+    return data === undefined ? [] : [{ data, secret }]
+  })
   if (fitting.length === 0) throw missing(`the ${value.kind} provider`)
   let refused: unknown
   // A key's name may stand in the configuration with one secret for each entry.
-  for (const { secret } of fitting) {
+  for (const { data, secret } of fitting) {
     const key = secret.expose()
     try {
       switch (value.kind) {
         case 'secretbox':
-          return openSecretbox(value.encryptedData, { key })
+          return openSecretbox(data, { key })
         case 'aesgcm':
-          return openAesGcm(value.encryptedData, { key, etcdKey })
+          return openAesGcm(data, { key, etcdKey })
         case 'aescbc':
-          return openAesCbc(value.encryptedData, { key })
+          return openAesCbc(data, { key })
       }
     } catch (error) {
       refused = error

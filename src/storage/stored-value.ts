@@ -37,6 +37,7 @@ export type StoredValue =
   | {
       readonly kind: LocalProvider
       readonly provider: string
+      /** Up to its first colon; see {@link dataUnder}. */
       readonly keyName: string
       readonly encryptedData: Uint8Array
     }
@@ -83,6 +84,25 @@ export function readStoredValue(value: Uint8Array): StoredValue {
     if (!isLatchkeyError(error, 'ERR_MESSAGE_INVALID')) throw error
   }
   return { kind: 'undecodable', provider, reason: 'malformed' }
+}
+
+/** A value of a local provider. */
+export type LocalValue = Extract<StoredValue, { readonly keyName: string }>
+
+/**
+ * What a value holds if the key that encrypted it has this name; `undefined` when it has another. A name
+ * may have colons in it, which nothing in the value tells from the one behind the name.
+ */
+export function dataUnder(
+  { keyName, encryptedData }: LocalValue,
+  name: string,
+): Uint8Array | undefined {
+  if (name === keyName) return encryptedData
+  if (!name.startsWith(`${keyName}:`)) return undefined
+  const rest = Buffer.from(`${name.slice(keyName.length + 1)}:`, 'utf8')
+  return rest.equals(encryptedData.subarray(0, rest.byteLength))
+    ? encryptedData.subarray(rest.byteLength)
+    : undefined
 }
 
 /** Nonce and tag, nonce and tag, initialisation vector and one block. */
