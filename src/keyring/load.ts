@@ -32,10 +32,15 @@ export async function loadKeyring(
  */
 export async function loadRevision(
   store: KeyringStore,
-  options: { readonly roots: readonly RootKey[]; readonly mark: LineageMark | undefined },
+  options: {
+    readonly roots: readonly RootKey[]
+    readonly mark: LineageMark | undefined
+    /** What this node has used, for the error when nothing is there. Default: the mark. */
+    readonly used?: LineageMark | undefined
+  },
 ): Promise<LoadedKeyring> {
   const stored = await store.load()
-  if (stored === undefined) throw missing(store, options.mark)
+  if (stored === undefined) throw missing(store, options.used ?? options.mark)
   const keyring = await open(stored, options.roots)
   try {
     checkLineage(keyring, options.mark)

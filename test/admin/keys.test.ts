@@ -1,5 +1,5 @@
 import test from 'ava'
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { keysAdopt } from '../../src/admin/keys/adopt.ts'
 import { keysBackup, keysRestore } from '../../src/admin/keys/backup.ts'
 import { keysActivate, keysStage } from '../../src/admin/keys/change.ts'
@@ -8,6 +8,7 @@ import { keysRetire } from '../../src/admin/keys/retire.ts'
 import { keysInit } from '../../src/admin/keys/init.ts'
 import { keysList } from '../../src/admin/keys/list.ts'
 import { keysRewrap } from '../../src/admin/keys/rewrap.ts'
+import type { LatchkeyError } from '../../src/base/errors.ts'
 import type { KeyState } from '../../src/keyring/key.ts'
 import { recordedContext, type RecordedContext } from '../support/admin-context.ts'
 
@@ -191,6 +192,18 @@ test('adopt says when what this node has used is in neither side', async (t) => 
   await writeFile(context.path('keyring/keyring.0000000004'), older, { mode: 0o600 })
   await keysAdopt(context, { ...adopt, from: 'keyring' })
   t.true(missing())
+})
+
+test('adopt into the place of a keyring that is gone does not advise a new one', async (t) => {
+  const context = await recordedContext(t)
+  await initialised(context)
+  await cp(context.path('keyring'), context.path('copy'), { recursive: true })
+  await rm(context.path('keyring/keyring.0000000001'))
+  const adopt = { ...flags, from: 'copy', fromRoot: [], passphraseFile: undefined, yes: true }
+  const error = await t.throwsAsync<LatchkeyError>(keysAdopt(context, adopt), {
+    code: 'ERR_KEYRING_NOT_FOUND',
+  })
+  t.regex(error.hint ?? '', /^put the keyring files back/)
 })
 
 test('adopt merges two keyrings made apart, and goes above a rollback', async (t) => {

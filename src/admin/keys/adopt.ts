@@ -28,7 +28,11 @@ export async function keysAdopt(context: AdminContext, flags: AdoptFlags): Promi
   const store = await context.openStore(flags.keyring, flags)
   const mark = await store.highWater()
   const roots = await Promise.all(flags.root.map((spec) => context.openRoot(spec)))
-  const { keyring: local, revision } = await loadRevision(store, { roots, mark: undefined })
+  const { keyring: local, revision } = await loadRevision(store, {
+    roots,
+    mark: undefined,
+    used: mark,
+  })
   using _local = local
   using other = await openOther(context, flags)
   const { document, gained } = adoptKeyring(local, other, {
