@@ -1,4 +1,4 @@
-import { isLatchkeyError } from '../../base/errors.ts'
+import { describeError, isLatchkeyError } from '../../base/errors.ts'
 import { destroyKey } from '../../keyring/transitions.ts'
 import type { Annex } from '../../keyring/annex.ts'
 import { withAnnex } from '../annex.ts'
@@ -48,7 +48,10 @@ export async function keysDestroy(
     await confirm(context.terminal, { explanation, yes: flags.yes })
     const { store, revision } = current
     await publish(context, transition.document, { store, replaces: revision })
-    await proofs.forget(flags.id)
+    // The key is gone: what is left of its proofs must not make that look undone.
+    await proofs.forget(flags.id).catch((error: unknown) => {
+      context.terminal.say(`warning: its proofs were not removed: ${describeError(error)}`)
+    })
   })
   context.terminal.data(transition.keyId)
 }

@@ -3,6 +3,7 @@ import { BackupRegister } from '../../../src/admin/backup/register.ts'
 import { keysActivate, keysStage } from '../../../src/admin/keys/change.ts'
 import { keysDestroy, type DestroyFlags } from '../../../src/admin/keys/destroy.ts'
 import { keysInit } from '../../../src/admin/keys/init.ts'
+import { LatchkeyError } from '../../../src/base/errors.ts'
 import { Proofs } from '../../../src/admin/keys/proofs.ts'
 import { keysRetire } from '../../../src/admin/keys/retire.ts'
 import { recordedContext, type RecordedContext } from '../../support/admin-context.ts'
@@ -61,6 +62,28 @@ test('destroy waits for a compaction beyond a moment at which nothing needed the
   context.data.length = 0
   await keysDestroy(context, etcd, flags)
   t.deepEqual(context.data, [old])
+})
+
+test('a key that is destroyed is said to be, though its proofs cannot be tidied away', async (t) => {
+  const { context, old, flags } = await lab(t)
+  await keysRetire(context, undefined, { ...flags, unproven: true })
+  context.data.length = 0
+  let lists = 0
+  const openAnnex: typeof context.openAnnex = async (...named) => {
+    const annex = await context.openAnnex(...named)
+    return {
+      ...annex,
+      list: async (kind) => {
+        lists += 1
+        if (kind === 'proof') throw new LatchkeyError('ERR_ETCD_UNAVAILABLE', 'etcd is away')
+        return annex.list(kind)
+      },
+    }
+  }
+  await keysDestroy({ ...context, openAnnex }, undefined, { ...flags, unproven: true })
+  t.true(lists > 0)
+  t.deepEqual(context.data, [old])
+  t.true(context.said.some((line) => line.startsWith('warning: ') && line.includes('etcd is away')))
 })
 
 test('a proof from before etcd was taken back waits for nobody: a new one is made', async (t) => {
