@@ -3,7 +3,14 @@ import { rfc3339 } from '../../base/clock.ts'
 import { LatchkeyError } from '../../base/errors.ts'
 import { SecretBytes } from '../../base/secret.ts'
 import { listOf, objectOf, objectsOf, textOf, type Json } from '../../injection/pod/json.ts'
-import { keyed, readCertificate, type CertificateFacts, type KeyedCertificate } from './x509.ts'
+import {
+  isKeyOf,
+  keyed,
+  keyPem,
+  readCertificate,
+  type CertificateFacts,
+  type KeyedCertificate,
+} from './x509.ts'
 
 /** A certificate authority and the time from which it signs. */
 export interface Authority extends KeyedCertificate {
@@ -153,8 +160,20 @@ export function parseAuthorities(text: string): readonly Authority[] {
     const names = listOf(fields['names'])
       .map(textOf)
       .filter((name) => name !== undefined)
-    return authorityOf(keyed(certificate, SecretBytes.take(key)), { signsFromMs, names })
+    const authority = authorityOf(keyed(certificate, SecretBytes.take(key)), { signsFromMs, names })
+    // What it signed would be believed by nobody, and take the place of what is.
+    if (!isItsKey(authority)) throw invalid('has an entry with the key of another certificate')
+    return authority
   })
+}
+
+function isItsKey({ certificate, key }: Authority): boolean {
+  const pem = keyPem(key)
+  try {
+    return isKeyOf(pem, certificate)
+  } finally {
+    pem.fill(0)
+  }
 }
 
 function invalid(what: string): LatchkeyError {

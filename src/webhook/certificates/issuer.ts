@@ -111,9 +111,17 @@ export class CertificateIssuer {
     await this.#compareClocks(signal)
     // First what needs nobody else, so that an outage of the API server ends no certificate.
     await this.renewServing()
-    await this.#seeAuthorities(signal)
+    let problem: LatchkeyError | undefined
+    try {
+      await this.#seeAuthorities(signal)
+    } catch (error) {
+      // Those in memory go on vouching for the broker, whatever became of their Secret.
+      if (!isLatchkeyError(error)) throw error
+      problem = error
+    }
     await this.renewServing()
     await this.#seeBroker(signal)
+    if (problem !== undefined) throw problem
   }
 
   async #compareClocks(signal: AbortSignal): Promise<void> {

@@ -186,6 +186,18 @@ test('without its Secret, or with a damaged one, it says so and goes on serving'
   t.true(one.issuer.isServing)
 })
 
+test('the broker’s is renewed from memory while the authorities’ Secret is gone', async (t) => {
+  const { kubernetes, replica, data } = await issuerGround(t)
+  const one = await seen(replica())
+  const before = await data('latchkey-broker-tls')
+  kubernetes.remove(secrets, 'latchkey-authority')
+  one.now += 2 * day
+  await t.throwsAsync(one.issuer.see(signal), { code: 'ERR_KUBERNETES_NOT_FOUND' })
+  const after = await data('latchkey-broker-tls')
+  t.not(after['tls.crt'], before['tls.crt'])
+  t.true(isSignedBy(after['tls.crt'] ?? '', one.issuer.bundle))
+})
+
 test('a name more waits until the authority for it is known; pods go on believing the broker', async (t) => {
   const { replica, data } = await issuerGround(t)
   const one = await seen(replica())
