@@ -239,7 +239,8 @@ test('an expired deadline is DEADLINE_EXCEEDED', async (t) => {
 })
 
 test('a thousand connections do not shut out those in use, nor the next one', async (t) => {
-  const plugin = await runningKms(t)
+  // On a busy machine the flood takes longer than those who say nothing are waited for.
+  const plugin = await runningKms(t, { limits: { ...localLimits, handshakeMs: 60_000 } })
   const { socket } = plugin
   const client = kmsClient(t, socket)
   t.true(await goodCall(client))

@@ -190,7 +190,7 @@ test('cancelled and abandoned requests are not counted for ever', async (t) => {
 })
 
 test('of a thousand connections few are kept, and those in use are among them', async (t) => {
-  const { path, connections, turnedAway } = await echoing(t)
+  const { path, connections, turnedAway } = await echoing(t, { handshakeMs: 60_000 })
   const good = grpcClient(t, path)
   t.is(await good.say('a'), 'a')
   for (let opened = 1; opened <= 1000; opened += 1) {
