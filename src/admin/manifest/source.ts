@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar } from 'yaml'
-import type { Document, Node, YAMLMap } from 'yaml'
+import type { Alias, Document, Node, YAMLMap } from 'yaml'
 import type { Json } from '../../injection/pod/json.ts'
 
 /** A line of a manifest with what is wrong there. */
@@ -61,12 +61,18 @@ export function readManifest(text: string): ManifestSource {
 }
 
 function open(document: Document, root: YAMLMap, lines: LineCounter): ManifestDocument {
+  // To find what an alias stands for, the library walks through the document from its start.
+  const targets = new Map<Alias, Node | undefined>()
+  const targetOf = (alias: Alias): Node | undefined => {
+    if (!targets.has(alias)) targets.set(alias, alias.resolve(document))
+    return targets.get(alias)
+  }
   return {
     root,
     lineOf: (node) => lines.linePos(node.range?.[0] ?? 0).line,
     valueOf: (node) => node.toJS(document, { maxAliasCount }) as Json,
     resolve: (node) => {
-      if (isAlias(node)) return node.resolve(document)
+      if (isAlias(node)) return targetOf(node)
       return isMap(node) || isSeq(node) || isScalar(node) ? node : undefined
     },
   }
