@@ -1,31 +1,11 @@
-import type { KeyObject } from 'node:crypto'
-import { toBase64Url } from '../base/bytes.ts'
-import type { Clock } from '../base/clock.ts'
 import { LatchkeyError } from '../base/errors.ts'
-import type { RandomBytes } from '../base/random.ts'
 import type { AuditEvent, AuditSink } from './audit.ts'
+import { AuditChain, type AuditChainDeps, type ChainRecord } from './audit-chain.ts'
 import type { AuditFile } from './audit-file.ts'
-import {
-  encodeLine,
-  exportPublicKey,
-  hashLine,
-  maxLineBytes,
-  signCheckpoint,
-  type AuditHead,
-  type AuditLine,
-} from './audit-record.ts'
+import type { AuditHead, CheckpointEnd } from './audit-record.ts'
 
 /** What an audit log needs from outside. */
-export interface AuditLogDeps {
-  /** Opens the file, again when the path has come to name another one. */
-  readonly open: () => Promise<AuditFile>
-  readonly clock: Clock
-  readonly random: RandomBytes
-  /** Ed25519 private key of the checkpoints. */
-  readonly key: KeyObject
-  /** Who writes: named in the first line. */
-  readonly program: string
-  readonly replica: string
+export interface AuditLogDeps extends Omit<AuditChainDeps, 'limits'> {
   /** A checkpoint is in the file, and synced: its head is to be kept elsewhere. */
   readonly onCheckpoint: (head: AuditHead) => void
   /** Writing has failed, or has succeeded again. */
@@ -37,9 +17,8 @@ export interface AuditLogDeps {
 export interface AuditLimits {
   /** Events that may wait to be written. */
   readonly maxQueued: number
-  /** Lines between checkpoints. */
+  /** Lines between checkpoints, and milliseconds: see {@link AuditChainDeps.limits}. */
   readonly checkpointLines: number
-  /** Milliseconds between checkpoints while there is something new. */
   readonly checkpointMs: number
   /** Milliseconds between syncs, and between attempts to write while that fails. */
   readonly tickMs: number
@@ -64,11 +43,6 @@ interface Waiting {
     { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined
 }
 
-interface Line {
-  readonly event: string
-  readonly fields: object
-}
-
 /**
  * Begins a chain in an audit file: see AUDIT.md beside this file.
  *
@@ -85,31 +59,25 @@ class AuditLog implements AuditSink {
   readonly #deps: AuditLogDeps
   readonly #limits: AuditLimits
   readonly #stop = new AbortController()
-  #file: AuditFile
-  #chain = ''
-  #seq = 0
-  #prev = ''
+  readonly #chain: AuditChain
   #queue: Waiting[] = []
   /** What is being written. */
   #batch: readonly Waiting[] = []
   #lost = 0
   #flushing = false
-  #sinceCheckpoint = 0
-  #checkpointAtMs = 0
-  #dirty = false
   /** Everything that touches the file happens in this order, one at a time. */
   #turn: Promise<void> = Promise.resolve()
   #turnSinceMs: number | undefined
   #ticking: Promise<void> | undefined
 
   constructor(file: AuditFile, deps: AuditLogDeps) {
-    this.#file = file
     this.#deps = deps
     this.#limits = { ...defaults, ...deps.limits }
+    this.#chain = new AuditChain(file, { ...deps, limits: this.#limits })
   }
 
   async begin(): Promise<void> {
-    await this.#beginChain()
+    await this.#chain.begin()
     this.#ticking = this.#tick()
     void this.#watchOver()
   }
@@ -130,9 +98,9 @@ class AuditLog implements AuditSink {
     this.#stop.abort()
     const written = this.#exclusively(async () => {
       await this.#flush()
-      await this.#checkpoint({ final: true })
+      await this.#checkpoint('final')
     })
-    const closed = Promise.all([this.#ticking, written]).then(() => this.#file.close())
+    const closed = Promise.all([this.#ticking, written]).then(() => this.#chain.close())
     const patience = new AbortController()
     const { clock } = this.#deps
     await Promise.race([
@@ -195,10 +163,13 @@ class AuditLog implements AuditSink {
       const batch = (this.#batch = this.#queue.slice(0, batchLines))
       this.#queue = this.#queue.slice(batch.length)
       const lost = this.#lost
-      const lines: Line[] = batch.map(({ event: { event, ...fields } }) => ({ event, fields }))
+      const lines: ChainRecord[] = batch.map(({ event: { event, ...fields } }) => ({
+        event,
+        fields,
+      }))
       if (lost > 0) lines.push({ event: 'audit.lost', fields: { count: lost } })
       try {
-        await this.#write(lines)
+        await this.#chain.write(lines)
       } catch (error) {
         this.#queue = [...batch, ...this.#queue]
         throw error
@@ -209,65 +180,8 @@ class AuditLog implements AuditSink {
       this.#turnSinceMs = this.#deps.clock.monotonicMs()
       for (const { gate } of batch) gate?.resolve()
       this.#recover()
-      if (this.#sinceCheckpoint >= this.#limits.checkpointLines) await this.#checkpoint({})
+      if (this.#chain.isFull) await this.#checkpoint('goes-on')
     }
-  }
-
-  async #write(records: readonly Line[]): Promise<void> {
-    if (this.#file.damaged) await this.#reopen()
-    let prev = this.#prev
-    let seq = this.#seq
-    const parts: Buffer[] = []
-    for (const { event, fields } of records) {
-      const line = this.#lineOf(event, { prev, seq })
-      let bytes = encodeLine(line, fields)
-      // The limits on what peers send keep lines well below; should one be too long, it still counts.
-      if (bytes.byteLength > maxLineBytes) bytes = encodeLine(line, { detail: 'too long' })
-      parts.push(bytes, Buffer.of(10))
-      prev = hashLine(bytes)
-      seq += 1
-    }
-    await this.#file.append(Buffer.concat(parts))
-    this.#prev = prev
-    this.#seq = seq
-    this.#sinceCheckpoint += records.length
-    this.#dirty = true
-  }
-
-  async #checkpoint(fields: { readonly final?: true }): Promise<void> {
-    if (this.#file.damaged) await this.#reopen()
-    const line = this.#lineOf('audit.checkpoint', { prev: this.#prev, seq: this.#seq })
-    const end = fields.final === true ? 'final' : 'goes-on'
-    const bytes = encodeLine(line, { ...fields, sig: signCheckpoint(line, this.#deps.key, end) })
-    await this.#file.append(Buffer.concat([bytes, Buffer.of(10)]))
-    this.#prev = hashLine(bytes)
-    this.#seq += 1
-    this.#sinceCheckpoint = 0
-    this.#checkpointAtMs = this.#deps.clock.monotonicMs()
-    await this.#sync()
-    this.#recover()
-    this.#deps.onCheckpoint({ chain: this.#chain, seq: line.seq, hash: this.#prev })
-  }
-
-  #lineOf(event: string, place: { readonly prev: string; readonly seq: number }): AuditLine {
-    const time = new Date(this.#deps.clock.now()).toISOString()
-    return { chain: this.#chain, time, event, ...place }
-  }
-
-  async #beginChain(): Promise<void> {
-    const { program, replica, key, random } = this.#deps
-    this.#chain = toBase64Url(random(16))
-    this.#seq = 0
-    this.#prev = ''
-    const fields = {
-      format: 1,
-      program,
-      replica,
-      key: exportPublicKey(key),
-      after: this.#file.end.last,
-    }
-    await this.#write([{ event: 'audit.begin', fields }])
-    this.#checkpointAtMs = this.#deps.clock.monotonicMs()
   }
 
   /** Once a second: follows a rotation, syncs, makes checkpoints, and tries again what failed. */
@@ -283,29 +197,16 @@ class AuditLog implements AuditSink {
   }
 
   async #maintain(): Promise<void> {
-    if (!(await this.#file.current())) {
-      const next = await this.#deps.open()
-      // What went into the former file must survive a power cut as what comes after it does.
-      await this.#sync().finally(() => this.#file.close())
-      this.#file = next
-    }
-    const due = this.#deps.clock.monotonicMs() - this.#checkpointAtMs >= this.#limits.checkpointMs
+    await this.#chain.followFile()
     // While writing fails, a checkpoint is also what tells whether it still does.
-    if ((due && this.#sinceCheckpoint > 0) || !this.healthy) await this.#checkpoint({})
-    else if (this.#dirty) await this.#sync()
+    if (this.#chain.isDue || !this.healthy) await this.#checkpoint('goes-on')
+    else await this.#chain.sync()
   }
 
-  /** What half of a batch may have left behind belongs to no chain that could go on. */
-  async #reopen(): Promise<void> {
-    const next = await this.#deps.open()
-    await this.#file.close()
-    this.#file = next
-    await this.#beginChain()
-  }
-
-  async #sync(): Promise<void> {
-    await this.#file.sync()
-    this.#dirty = false
+  async #checkpoint(end: CheckpointEnd): Promise<void> {
+    await this.#chain.checkpoint(end)
+    this.#recover()
+    this.#deps.onCheckpoint(this.#chain.head)
   }
 
   readonly #fail = (error: unknown): void => {
