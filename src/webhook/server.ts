@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
+import type { Socket } from 'node:net'
 import type { HostPort } from '../base/address.ts'
 import { isLatchkeyError, LatchkeyError, systemCode } from '../base/errors.ts'
+import { Crowd } from '../net/crowd.ts'
 import { listenTcp } from '../net/listen-tcp.ts'
 import type { Log } from '../observe/log.ts'
 import type { RateLimit } from '../observe/rate-limit.ts'
@@ -23,6 +25,8 @@ export interface ServerDeps {
   readonly log: Log<WebhookEvent>
   /** Limits the log lines that a peer can cause. */
   readonly limit: RateLimit
+  /** Most connections at a time; one more takes the place of another, as {@link Crowd} says. Default 1,024. */
+  readonly maxConnections?: number
 }
 
 /** A running server. */
@@ -49,7 +53,7 @@ const maxInFlight = 256
 const usualBodyBytes = 64 * 2 ** 10
 /** What all requests together may have beyond that. */
 const maxLargeBytes = 24 * 2 ** 20
-const maxConnections = 1_024
+const defaultMaxConnections = 1_024
 
 /**
  * Serves admission reviews over HTTPS. Only POST to {@link admissionPath}; bounded in size, number
@@ -90,10 +94,10 @@ export async function openAdmissionServer(
       fail(response, error, deps)
     })
   })
-  server.maxConnections = maxConnections
   server.on('tlsClientError', (_error, socket) => {
     socket.destroy()
   })
+  boundConnections(server, deps.maxConnections ?? defaultMaxConnections)
   const hint = 'choose another address with --listen, or stop what listens there'
   const bound = await listenTcp(server, address, { hint })
   return {
@@ -119,6 +123,30 @@ export async function openAdmissionServer(
       clearTimeout(timer)
     },
   }
+}
+
+/** A flood from one address pushes out itself, and not the API server. */
+function boundConnections(server: Server, max: number): void {
+  // Of a connection first the raw socket is known, and after the handshake the one inside.
+  const sockets = new Map<string, Socket>()
+  const crowd = new Crowd<string>(max, (peer) => {
+    sockets.get(peer)?.destroy()
+  })
+  const know = (socket: Socket): void => {
+    const { remoteAddress = '', remotePort = '' } = socket
+    const peer = `${remoteAddress} ${remotePort}`
+    sockets.set(peer, socket)
+    socket.once('close', () => {
+      if (sockets.get(peer) !== socket) return
+      sockets.delete(peer)
+      crowd.leave(peer)
+    })
+    crowd.enter(peer, remoteAddress)
+  }
+  server.on('connection', know)
+  server.on('secureConnection', know)
+  // Those that were pushed out count until they are closed.
+  server.maxConnections = 2 * max
 }
 
 function create(

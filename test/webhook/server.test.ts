@@ -39,6 +39,7 @@ interface Ground {
 async function ground(
   t: ExecutionContext,
   answer: (body: string) => Promise<string> = async (body) => `echo ${body}`,
+  limits: { readonly maxConnections?: number } = {},
 ): Promise<Ground> {
   const registry = createMetrics()
   const server = await openAdmissionServer(
@@ -49,6 +50,7 @@ async function ground(
       metrics: createWebhookMetrics(registry, { version: '0', inFlight: () => 0 }),
       log: silentLog,
       limit: createRateLimit({ intervalMs: 1000, clock: systemClock }),
+      ...limits,
     },
   )
   t.teardown(() => server.close(0))
@@ -238,3 +240,34 @@ test('an address in use, and a key that does not fit, are told', async (t) => {
     { code: 'ERR_TLS_INVALID' },
   )
 })
+
+for (const kind of ['silent', 'idle after a handshake'] as const) {
+  test(`a flood of connections from one address, ${kind}, pushes out itself and nobody else`, async (t) => {
+    const { server, post } = await ground(t, undefined, { maxConnections: 4 })
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    t.teardown(() => {
+      agent.destroy()
+    })
+    t.is((await post('before', { agent })).status, 200)
+    const closed: number[] = []
+    for (let at = 0; at < 6; at += 1) {
+      const place = { host: '127.0.0.1', port: server.address.port, localAddress: '127.0.0.2' }
+      const socket =
+        kind === 'silent'
+          ? connectTcp(place)
+          : connect({ ...place, servername: 'localhost', ca: authority.certificate })
+      socket.on('error', () => undefined)
+      socket.once('close', () => closed.push(at))
+      t.teardown(() => socket.destroy())
+      await Promise.race([
+        once(socket, kind === 'silent' ? 'connect' : 'secureConnect'),
+        once(socket, 'close'),
+      ]).catch(() => undefined)
+    }
+    // The connection that was there, and one from elsewhere.
+    t.is((await post('during', { agent })).status, 200)
+    t.is((await post('new')).status, 200)
+    while (closed.length < 4) await sleep(10)
+    t.true(closed.includes(0))
+  })
+}
