@@ -1,5 +1,6 @@
+import { parseBytes, printBytes } from '../base/amounts.ts'
 import { ConfigFields } from './config-fields.ts'
-import { canonicalCpu, parseBytes, printBytes } from './inject/amounts.ts'
+import { canonicalCpu } from './inject/amounts.ts'
 import { printDuration } from '../injection/duration.ts'
 import { logLevels } from '../observe/log.ts'
 import type { Amounts, SidecarSettings } from './settings.ts'

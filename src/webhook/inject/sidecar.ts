@@ -11,7 +11,7 @@ import type { JsonObject } from '../../injection/pod/json.ts'
 import type { FileVolume } from '../../injection/pod/mounts.ts'
 import type { Placement } from '../../injection/pod/place.ts'
 import type { SidecarSettings } from '../settings.ts'
-import { parseBytes, printBytes } from './amounts.ts'
+import { parseBytes, printBytes } from '../../base/amounts.ts'
 import type { SidecarPorts } from './ports.ts'
 
 /** What an injected container is made of. */
