@@ -8,6 +8,7 @@ import { openAuditFile } from '../../src/observe/audit-file.ts'
 import { createAuditKey, parseAuditKey } from '../../src/observe/audit-key.ts'
 import { openAuditLog } from '../../src/observe/audit-log.ts'
 import { exportPublicKey } from '../../src/observe/audit-record.ts'
+import { rotateByRename } from '../../src/observe/audit-rotation.ts'
 import { readSecretFile } from './read-key.ts'
 
 /**
@@ -24,7 +25,7 @@ export async function openAudit(
     readonly random: RandomBytes
   },
 ): Promise<AuditSink> {
-  const { audit: path, auditKey } = config
+  const { audit: path, auditKey, auditLimit } = config
   if (path === undefined) {
     deps.log.warn('broker.audit_off')
     return noAudit
@@ -40,6 +41,11 @@ export async function openAudit(
     key,
     program: 'latchkey-broker',
     replica: deps.replica,
+    ...(auditLimit !== undefined && {
+      rotation: rotateByRename(path, auditLimit, (error) => {
+        deps.log.error('audit.rotation_failed', {}, error)
+      }),
+    }),
     onCheckpoint: deps.reports.auditCheckpoint,
     onHealth: deps.reports.auditHealth,
   })

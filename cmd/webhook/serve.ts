@@ -10,6 +10,7 @@ import { noAudit, type AuditSink } from '../../src/observe/audit.ts'
 import { openAuditFile } from '../../src/observe/audit-file.ts'
 import { createAuditKey } from '../../src/observe/audit-key.ts'
 import { openAuditLog } from '../../src/observe/audit-log.ts'
+import { rotateByRename } from '../../src/observe/audit-rotation.ts'
 import { Health } from '../../src/observe/health.ts'
 import type { Log } from '../../src/observe/log.ts'
 import type { WebhookConfig } from '../../src/webhook/config.ts'
@@ -62,7 +63,7 @@ export async function serveWebhook(
 }
 
 async function openAudit(
-  { audit: path }: WebhookConfig,
+  { audit: path, auditLimit }: WebhookConfig,
   deps: { readonly health: Health<WebhookFinding>; readonly log: Log<WebhookEvent> },
 ): Promise<AuditSink> {
   if (path === undefined) return noAudit
@@ -74,6 +75,11 @@ async function openAudit(
     key: createAuditKey(),
     program: 'latchkey-webhook',
     replica: hostname(),
+    ...(auditLimit !== undefined && {
+      rotation: rotateByRename(path, auditLimit, (error) => {
+        log.error('audit.rotation_failed', {}, error)
+      }),
+    }),
     onCheckpoint: ({ chain, seq, hash }) => {
       log.info('audit.checkpoint', { chain, seq, hash })
     },

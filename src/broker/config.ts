@@ -1,6 +1,7 @@
 import { parseHostPort, type HostPort } from '../base/address.ts'
 import { LatchkeyError } from '../base/errors.ts'
 import { parseFlags, parseSettingsFile, type Settings } from '../base/settings.ts'
+import { parseAuditLimit } from '../observe/audit-rotation.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
 import { brokerFlags } from './flags.ts'
 import type { SessionRules } from './session.ts'
@@ -29,6 +30,8 @@ export interface BrokerConfig {
   readonly audience: string
   readonly audit: string | undefined
   readonly auditKey: string | undefined
+  /** Bytes that the audit's files may take; `undefined`: whatever they come to. */
+  readonly auditLimit: number | undefined
   readonly metrics: HostPort | undefined
   readonly rules: SessionRules
   /** Default 20000, 1 to 200000. */
@@ -96,6 +99,7 @@ function settle(settings: Settings): BrokerConfig {
     audience: audienceOf(text('audience') ?? 'latchkey'),
     audit: text('audit'),
     auditKey: fileOf(text('audit-key'), 'audit-key'),
+    auditLimit: parseAuditLimit(text('audit-limit'), text('audit')),
     metrics: metrics === undefined ? undefined : parseHostPort(metrics, 'metrics'),
     rules,
     maxStreams: countOf(text('max-streams') ?? '20000'),

@@ -12,6 +12,8 @@ export type BrokerEvent =
   | 'audit.checkpoint'
   /** The audit file cannot be written: nothing new is delivered. */
   | 'broker.audit_failing'
+  /** The file has its full size and cannot be moved; it goes on growing. */
+  | 'audit.rotation_failed'
   /** It can be written again. */
   | 'broker.audit_mended'
   /** No `--version-key`: versions are this process's own, and replicas do not agree on them. */

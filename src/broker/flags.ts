@@ -12,6 +12,7 @@ export const brokerFlags = {
   audience: { type: 'string' },
   audit: { type: 'string' },
   'audit-key': { type: 'string' },
+  'audit-limit': { type: 'string' },
   metrics: { type: 'string' },
   'require-injected': { type: 'boolean' },
   'bind-pod-ip': { type: 'string' },
@@ -42,6 +43,8 @@ Tells who a pod is, what it may mount, and streams it the secrets it asked for.
   --version-key file:FILE  32 bytes that name versions; the same for all replicas
   --audit FILE          record every decision there, hash-chained; nothing is handed out unrecorded
   --audit-key file:FILE Ed25519 private key, PEM, that signs its checkpoints; by default one per run
+  --audit-limit SIZE    what it may take, such as 900Mi: the file and nine before it, FILE.1 to FILE.9, and
+                        older ones go; without a limit by default
   --metrics HOST:PORT   serve /metrics, /livez and /readyz there, over plain HTTP
   --max-streams N       streams at a time (default 20000)
   --log-level LEVEL     debug, info, warn or error (default info)

@@ -3,6 +3,7 @@ import { toBase64Url } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import type { RandomBytes } from '../base/random.ts'
 import type { AuditFile } from './audit-file.ts'
+import type { AuditRotation } from './audit-rotation.ts'
 import {
   encodeLine,
   exportPublicKey,
@@ -31,6 +32,8 @@ export interface AuditChainDeps {
   /** Who writes: named in the first line. */
   readonly program: string
   readonly replica: string
+  /** Without one the file grows until somebody else rotates it. */
+  readonly rotation?: AuditRotation
   readonly limits: {
     /** Lines between checkpoints. */
     readonly checkpointLines: number
@@ -38,6 +41,9 @@ export interface AuditChainDeps {
     readonly checkpointMs: number
   }
 }
+
+/** How long after a file could not be moved that is tried again, in milliseconds. */
+const rotateAgainMs = 10_000
 
 /**
  * The chain of lines in an audit file, and another one after a write that may have left half of
@@ -52,6 +58,7 @@ export class AuditChain {
   #sinceCheckpoint = 0
   #checkpointAtMs = 0
   #dirty = false
+  #rotateAtMs = -Infinity
 
   constructor(file: AuditFile, deps: AuditChainDeps) {
     this.#file = file
@@ -130,6 +137,7 @@ export class AuditChain {
 
   /** Goes on in the file that the path names now, if that is another one. */
   async followFile(): Promise<void> {
+    await this.#rotate()
     if (await this.#file.current()) return
     const next = await this.#deps.open()
     // What went into the former file must survive a power cut as what comes after it does.
@@ -146,6 +154,21 @@ export class AuditChain {
 
   close(): Promise<void> {
     return this.#file.close()
+  }
+
+  /** A file that cannot be moved is written on, since what is handed out depends on it. */
+  async #rotate(): Promise<void> {
+    const { rotation, clock } = this.#deps
+    const now = clock.monotonicMs()
+    if (rotation === undefined || this.#file.size < rotation.fileBytes) return
+    if (now < this.#rotateAtMs) return
+    try {
+      // Another file may have the name by now, and is not ours to move.
+      if (await this.#file.current()) await rotation.rotate()
+    } catch (error) {
+      this.#rotateAtMs = now + rotateAgainMs
+      rotation.onProblem(error)
+    }
   }
 
   #lineOf(event: string, place: { readonly prev: string; readonly seq: number }): AuditLine {

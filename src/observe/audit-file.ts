@@ -13,6 +13,8 @@ export interface AuditFile {
    */
   append(bytes: Uint8Array): Promise<void>
   readonly damaged: boolean
+  /** Its length, in bytes. */
+  readonly size: number
   sync(): Promise<void>
   /** Whether the path still names this file. */
   current(): Promise<boolean>
@@ -62,6 +64,9 @@ function appendable(
     end,
     get damaged() {
       return damaged
+    },
+    get size() {
+      return size
     },
     append: async (bytes) => {
       if (damaged) throw unavailable(path, 'it has to be opened again')

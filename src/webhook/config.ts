@@ -4,6 +4,7 @@ import { parseFlags, parseMapping } from '../base/settings.ts'
 import { printDuration } from '../injection/duration.ts'
 import type { Json, JsonObject } from '../injection/pod/json.ts'
 import { isObject } from '../injection/pod/json.ts'
+import { parseAuditLimit } from '../observe/audit-rotation.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
 import { ConfigFields } from './config-fields.ts'
 import type { SidecarSettings } from './settings.ts'
@@ -49,6 +50,8 @@ export interface WebhookConfig {
   readonly kubeconfig: string | undefined
   /** File of the audit chain; none by default. */
   readonly audit: string | undefined
+  /** Bytes that the audit's files may take; `undefined`: whatever they come to. */
+  readonly auditLimit: number | undefined
   readonly logLevel: LogLevel
   /** How long it goes on serving after it was told to stop, in milliseconds. Default 5 seconds. */
   readonly drainMs: number
@@ -78,6 +81,7 @@ Admits pods that declare secrets: adds the sidecar, or says what is wrong with t
   --image IMAGE         or another image for them
   --kubeconfig FILE     the cluster (default: the service account's)
   --audit FILE          write a hash-chained audit of every decision there
+  --audit-limit SIZE    what it may take, such as 900Mi: the file and nine before it; older ones go
   --log-level LEVEL     debug, info, warn or error (default info)
   --version             print the version
   --help                print this
@@ -97,6 +101,7 @@ const flags = {
   image: { type: 'string' },
   kubeconfig: { type: 'string' },
   audit: { type: 'string' },
+  'audit-limit': { type: 'string' },
   'log-level': { type: 'string' },
   version: { type: 'boolean', short: 'V' },
   help: { type: 'boolean', short: 'h' },
@@ -154,6 +159,7 @@ function settle(fields: ConfigFields): WebhookConfig {
     host: `latchkey-broker.${namespace}.svc`,
     port: 24_443,
   }
+  const audit = fields.text('audit')
   const sidecar = readSidecarConfig(fields.inner('sidecar'))
   const pod = fields.text('pod')
   if (pod === undefined && sidecar.image === undefined) {
@@ -170,7 +176,8 @@ function settle(fields: ConfigFields): WebhookConfig {
       ...new Set([namespace, 'kube-system', ...(fields.texts('exempt-namespaces') ?? [])]),
     ],
     kubeconfig: fields.text('kubeconfig'),
-    audit: fields.text('audit'),
+    audit,
+    auditLimit: parseAuditLimit(fields.text('audit-limit'), audit),
     logLevel: fields.choice('log-level', logLevels, 'info'),
     drainMs: fields.duration('drain', { min: '0s', max: '5m', otherwise: '5s' }),
     configurationName: fields.text('configuration-name') ?? 'injector.latchkey.dev',

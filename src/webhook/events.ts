@@ -7,6 +7,7 @@ export type WebhookEvent =
   | 'webhook.namespaces_problem'
   | 'webhook.audit_failed'
   | 'webhook.audit_recovered'
+  | 'audit.rotation_failed'
   | 'audit.checkpoint'
   | 'certificate.served'
   | 'certificate.problem'

@@ -15,6 +15,7 @@ test('while the audit cannot be written nothing new is handed out, and what must
   const auditFile = (file: AuditFile): AuditFile => ({
     end: file.end,
     damaged: false,
+    size: 0,
     append: async (bytes) => {
       if (disk.full) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
       await file.append(bytes)
@@ -59,6 +60,7 @@ test('an audit file that does not answer keeps no withdrawal from a pod', async 
   const auditFile = (file: AuditFile): AuditFile => ({
     ...file,
     damaged: false,
+    size: 0,
     append: async (bytes) => {
       await hold.gate
       await file.append(bytes)
@@ -90,6 +92,7 @@ test('a stream that was being opened when the broker began to stop is sent elsew
   const auditFile = (file: AuditFile): AuditFile => ({
     ...file,
     damaged: false,
+    size: 0,
     append: async (bytes) => {
       await hold.gate
       await file.append(bytes)

@@ -19,6 +19,7 @@ function fragile(): { wrap: (file: AuditFile) => AuditFile; full: boolean; damag
         get damaged() {
           return damaged
         },
+        size: 0,
         append: async (bytes) => {
           if (!state.full) {
             await file.append(bytes)
@@ -109,6 +110,7 @@ test('a file that does not answer holds nobody up, and is waited for', async (t)
   const wrap = (file: AuditFile): AuditFile => ({
     ...file,
     damaged: false,
+    size: 0,
     append: async (bytes) => {
       await hold.gate
       await file.append(bytes)
@@ -141,6 +143,7 @@ test('not even the end waits for a file that does not answer', async (t) => {
   const wrap = (file: AuditFile): AuditFile => ({
     ...file,
     damaged: false,
+    size: 0,
     sync: async () => {
       await hold.gate
     },

@@ -6,6 +6,7 @@ import type { AuditEvent, AuditSink } from '../../src/observe/audit.ts'
 import { openAuditFile, type AuditFile } from '../../src/observe/audit-file.ts'
 import { createAuditKey } from '../../src/observe/audit-key.ts'
 import { openAuditLog, type AuditLimits } from '../../src/observe/audit-log.ts'
+import type { AuditRotation } from '../../src/observe/audit-rotation.ts'
 import { exportPublicKey, type AuditHead } from '../../src/observe/audit-record.ts'
 import { verifyAudit, type AuditReport } from '../../src/observe/audit-verify.ts'
 import { temporaryDirectory } from './secret-store.ts'
@@ -37,6 +38,7 @@ export async function openTestLog(
     readonly limits?: Partial<AuditLimits>
     readonly clock?: Clock
     readonly wrap?: (file: AuditFile) => AuditFile
+    readonly rotation?: (path: string) => AuditRotation
   } = {},
 ): Promise<TestAuditLog> {
   const path = options.path ?? `${await temporaryDirectory(t)}/audit.jsonl`
@@ -51,6 +53,7 @@ export async function openTestLog(
     replica: 'one',
     onCheckpoint: (head) => heads.push(head),
     onHealth: (problem) => health.push(problem),
+    ...(options.rotation !== undefined && { rotation: options.rotation(path) }),
     limits: { tickMs: 5, ...options.limits },
   })
   t.teardown(() => log.close())
@@ -62,8 +65,17 @@ export async function auditReport(
   path: string,
   heads: readonly AuditHead[] = [],
 ): Promise<AuditReport> {
-  const text = await fs.readFile(path)
-  const lines = text
+  return auditReportOf([path], heads)
+}
+
+/** What the verifier says of the files of one audit, the oldest first. */
+export async function auditReportOf(
+  paths: readonly string[],
+  heads: readonly AuditHead[] = [],
+): Promise<AuditReport> {
+  const parts: Buffer[] = []
+  for (const path of paths) parts.push(await fs.readFile(path))
+  const lines = Buffer.concat(parts)
     .toString('latin1')
     .split('\n')
     .map((line) => Buffer.from(line, 'latin1'))

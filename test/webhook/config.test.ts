@@ -23,6 +23,7 @@ test('an empty configuration is the install’s', async (t) => {
     exemptNamespaces: ['latchkey-system', 'kube-system'],
     kubeconfig: undefined,
     audit: undefined,
+    auditLimit: undefined,
     logLevel: 'info',
     drainMs: 5000,
     configurationName: 'injector.latchkey.dev',
