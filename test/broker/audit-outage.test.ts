@@ -3,6 +3,7 @@ import { status, Metadata } from '@grpc/grpc-js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AuditFile } from '../../src/observe/audit-file.ts'
 import { until } from '../e2e/support/until.ts'
+import { hangingFile } from '../support/audit-log.ts'
 import { connectBroker, farewell, openStream, shows } from '../support/broker-client.ts'
 import { startBroker } from '../support/broker.ts'
 import { FakeCluster } from '../support/fake-cluster.ts'
@@ -56,16 +57,7 @@ test('while the audit cannot be written nothing new is handed out, and what must
 })
 
 test('an audit file that does not answer keeps no withdrawal from a pod', async (t) => {
-  const hold = { gate: undefined as Promise<void> | undefined }
-  const auditFile = (file: AuditFile): AuditFile => ({
-    ...file,
-    damaged: false,
-    size: 0,
-    append: async (bytes) => {
-      await hold.gate
-      await file.append(bytes)
-    },
-  })
+  const { hold, wrap: auditFile } = hangingFile()
   const kubernetes = await startFakeKubernetes(t)
   const cluster = new FakeCluster(kubernetes)
   for (const name of ['db', 'tls']) {
@@ -88,16 +80,7 @@ test('an audit file that does not answer keeps no withdrawal from a pod', async 
 })
 
 test('a stream that was being opened when the broker began to stop is sent elsewhere like the others', async (t) => {
-  const hold = { gate: undefined as Promise<void> | undefined }
-  const auditFile = (file: AuditFile): AuditFile => ({
-    ...file,
-    damaged: false,
-    size: 0,
-    append: async (bytes) => {
-      await hold.gate
-      await file.append(bytes)
-    },
-  })
+  const { hold, wrap: auditFile } = hangingFile()
   const kubernetes = await startFakeKubernetes(t)
   const cluster = new FakeCluster(kubernetes)
   cluster.setSecret('db', { k: 'one' })

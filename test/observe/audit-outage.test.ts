@@ -2,7 +2,7 @@ import test from 'ava'
 import * as fs from 'node:fs/promises'
 import type { AuditFile } from '../../src/observe/audit-file.ts'
 import { until } from '../e2e/support/until.ts'
-import { auditReport, event, openTestLog, soon } from '../support/audit-log.ts'
+import { auditReport, event, hangingFile, openTestLog, soon } from '../support/audit-log.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
 /** A file whose appends fail on demand, halfway through. */
@@ -106,16 +106,7 @@ test('the queue has a bound, and what is lost is counted in the chain', async (t
 })
 
 test('a file that does not answer holds nobody up, and is waited for', async (t) => {
-  const hold = { gate: undefined as Promise<void> | undefined }
-  const wrap = (file: AuditFile): AuditFile => ({
-    ...file,
-    damaged: false,
-    size: 0,
-    append: async (bytes) => {
-      await hold.gate
-      await file.append(bytes)
-    },
-  })
+  const { hold, wrap } = hangingFile()
   const clock = new ManualClock()
   const { log, path, health } = await openTestLog(t, { wrap, clock })
   await log.admit(event)
@@ -139,19 +130,11 @@ test('a file that does not answer holds nobody up, and is waited for', async (t)
 })
 
 test('not even the end waits for a file that does not answer', async (t) => {
-  const hold = { gate: undefined as Promise<void> | undefined }
-  const wrap = (file: AuditFile): AuditFile => ({
-    ...file,
-    damaged: false,
-    size: 0,
-    sync: async () => {
-      await hold.gate
-    },
-  })
+  const { hold, wrap } = hangingFile()
   const clock = new ManualClock()
   const { log } = await openTestLog(t, { wrap, clock })
-  hold.gate = new Promise(() => undefined)
   await log.admit(event)
+  hold.gate = new Promise(() => undefined)
   const pass = (): Promise<void> => clock.advance(1_000)
   await until('the stall', () => pass().then(() => !log.healthy), soon)
   let closed = false

@@ -30,6 +30,28 @@ export interface TestAuditLog {
   readonly health: unknown[]
 }
 
+/** A file as on a disk that hangs: nothing is written or synced before the gate is open. */
+export function hangingFile(): {
+  readonly hold: { gate: Promise<void> | undefined }
+  readonly wrap: (file: AuditFile) => AuditFile
+} {
+  const hold = { gate: undefined as Promise<void> | undefined }
+  const wrap = (file: AuditFile): AuditFile => ({
+    ...file,
+    damaged: false,
+    size: 0,
+    append: async (bytes) => {
+      await hold.gate
+      await file.append(bytes)
+    },
+    sync: async () => {
+      await hold.gate
+      await file.sync()
+    },
+  })
+  return { hold, wrap }
+}
+
 /** Opens a log, which is closed with the test. */
 export async function openTestLog(
   t: ExecutionContext,
