@@ -23,7 +23,10 @@ export interface AuditFile {
 
 /** The end of an audit file. */
 export interface AuditEnd {
-  /** Its last whole line, or `null` when there is none that is of an audit file. */
+  /**
+   * Its last whole line, or, of an empty file, that of the one it was rotated to (`FILE.1`); `null`
+   * when there is none that is of an audit file.
+   */
   readonly last: AuditHead | null
   /** Whether it ends within a line. */
   readonly torn: boolean
@@ -44,7 +47,9 @@ export async function openAuditFile(path: string): Promise<AuditFile> {
     const stat = await handle.stat()
     if (!stat.isFile()) throw unavailable(path, 'not a regular file')
     if ((stat.mode & 0o022) !== 0) throw unavailable(path, 'others than its owner may write it')
-    const end = await readEnd(handle, stat.size)
+    const own = await readEnd(handle, stat.size)
+    // Killed right after a rotation, a chain has its end there, which nobody may cut off unseen.
+    const end = stat.size === 0 ? { ...own, last: await lastOf(`${path}.1`) } : own
     return appendable(path, { handle, stat, end })
   } catch (error) {
     await handle.close()
@@ -91,6 +96,18 @@ function appendable(
       return now?.ino === stat.ino && now.dev === stat.dev
     },
     close: () => handle.close(),
+  }
+}
+
+async function lastOf(path: string): Promise<AuditHead | null> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
+  const handle = await fs.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined)
+  if (handle === undefined) return null
+  try {
+    const stat = await handle.stat()
+    return stat.isFile() ? (await readEnd(handle, stat.size)).last : null
+  } finally {
+    await handle.close()
   }
 }
 

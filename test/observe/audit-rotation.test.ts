@@ -112,3 +112,33 @@ test('a file whose name another one has by now is not moved', async (t) => {
   t.is(rotations, 0)
   t.deepEqual((await auditReportOf([path])).problems, [])
 })
+
+test('killed right after a rotation, a chain cannot be cut at its end unseen', async (t) => {
+  const { log, path } = await openTestLog(t)
+  await log.admit(event)
+  await log.admit(event)
+  // As kill -9 leaves it: no checkpoint, and no file at the path.
+  const text = await fs.readFile(path, 'utf8')
+  const rotated = `${path}.new.1`
+  await fs.writeFile(rotated, text, { mode: 0o600 })
+  const next = await openTestLog(t, { path: `${path}.new` })
+  await next.log.close()
+  t.deepEqual((await auditReportOf([rotated, next.path])).problems, [])
+  await fs.writeFile(rotated, text.slice(0, text.lastIndexOf('\n', text.length - 2) + 1))
+  t.is((await auditReportOf([rotated, next.path])).problems.length, 1)
+})
+
+test('what lies beside an empty file and is no audit file does not matter', async (t) => {
+  const { path } = await openTestLog(t)
+  for (const make of [
+    (beside: string) => fs.mkdir(beside),
+    (beside: string) => fs.symlink('/dev/zero', beside),
+    (beside: string) => fs.writeFile(beside, 'no\n\0lines'),
+  ]) {
+    const other = `${path}.${Math.random()}`
+    await make(`${other}.1`)
+    const { log } = await openTestLog(t, { path: other })
+    await log.close()
+    t.deepEqual((await auditReportOf([other])).problems, [])
+  }
+})
