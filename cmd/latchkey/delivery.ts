@@ -11,6 +11,7 @@ import type { KubernetesClient } from '../../src/clients/kubernetes.ts'
 import { formatSecretReference, parseSecretReference } from '../../src/secrets/reference.ts'
 import { findCluster, type Cluster } from '../cluster.ts'
 import { processContext } from '../process-context.ts'
+import { refuseIdle } from './idle-options.ts'
 import { repeatable, settle, withConfig } from './options.ts'
 
 interface Options {
@@ -66,6 +67,7 @@ export function deliveryCommand(): Command {
     .addHelpText('after', help)
     .action(async (name: string, _options, command: Command) => {
       const options = await settle<Options>(command, [])
+      refuseIdleInStatus(command, options)
       const secret = secretOf(name)
       const output = parseOutputFormat(options.output)
       const cluster = await findCluster(options.kubeconfig)
@@ -77,6 +79,21 @@ export function deliveryCommand(): Command {
       }
     })
   return delivery
+}
+
+function refuseIdleInStatus(command: Command, { token, broker }: Options): void {
+  if (token !== undefined) {
+    refuseIdle(command, ['audience'], {
+      because: 'is for the token of --account, and --token is another',
+      hint: 'leave it out: the token was made for its audience',
+    })
+  }
+  if (broker.length > 0) {
+    refuseIdle(command, ['system'], {
+      because: 'is where brokers are looked for, and --broker names them',
+      hint: 'leave out the one or the other',
+    })
+  }
 }
 
 async function run(

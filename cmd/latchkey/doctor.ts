@@ -5,6 +5,7 @@ import { exitCodes } from '../../src/base/exit-code.ts'
 import { processContext } from '../process-context.ts'
 import { version } from '../version.ts'
 import { parseMaxKeyAge } from './max-key-age.ts'
+import { refuseIdle } from './idle-options.ts'
 import { settle, withKeyring } from './options.ts'
 
 type Options = Omit<DoctorFlags, 'output' | 'maxKeyAgeDays'> & {
@@ -24,6 +25,12 @@ export function doctorCommand(): Command {
     .action(async (_options, command: Command) => {
       const { doctor } = await import('../../src/admin/doctor/doctor.ts')
       const settled = await settle<Options>(command, [])
+      if (settled.keyring === undefined) {
+        refuseIdle(command, ['max-key-age'], {
+          because: 'does nothing without --keyring',
+          hint: 'name the keyring whose active key is to be judged, or leave it out',
+        })
+      }
       const flags = {
         ...settled,
         output: parseOutputFormat(settled.output),

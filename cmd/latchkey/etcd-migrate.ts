@@ -13,6 +13,7 @@ import { execPlugins } from '../exec-plugins.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { prefixOf } from './etcd-prefix.ts'
+import { refuseIdle } from './idle-options.ts'
 import { repeatable, settle, withConfig, withEtcd } from './options.ts'
 
 interface Options extends EtcdFlags {
@@ -69,7 +70,14 @@ export function addEtcdMigrate(etcd: Command): void {
     .option('-o, --output <format>', 'table, json (events, one a line) or yaml', 'table')
     .addHelpText('after', afterHelp)
     .action(async (_options, command: Command) => {
-      await run(await settle<Options>(command, ['kubeconfig']))
+      const options = await settle<Options>(command, ['kubeconfig'])
+      if (options.etcd.length === 0) {
+        refuseIdle(command, ['prefix'], {
+          because: 'does nothing without --etcd',
+          hint: 'leave it out: API servers know their own prefix',
+        })
+      }
+      await run(options)
     })
 }
 

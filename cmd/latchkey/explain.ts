@@ -4,6 +4,7 @@ import { exitCodes } from '../../src/base/exit-code.ts'
 import { findCluster } from '../cluster.ts'
 import { processContext } from '../process-context.ts'
 import { readText } from '../read-text.ts'
+import { refuseIdle } from './idle-options.ts'
 
 interface Options {
   readonly file?: string
@@ -25,7 +26,13 @@ export function explainCommand(): Command {
     .option('--kubeconfig <file>', 'default: as kubectl finds it')
     .option('-o, --output <format>', 'table, json or yaml', 'table')
     .option('--grants', 'print only the missing Roles and RoleBindings, to be applied', false)
-    .action(async (name: string | undefined, options: Options) => {
+    .action(async (name: string | undefined, options: Options, command: Command) => {
+      if (options.grants) {
+        refuseIdle(command, ['output'], {
+          because: 'does nothing with --grants, which prints YAML',
+          hint: 'leave it out; without --grants, -o json has the grants as well',
+        })
+      }
       const { explain: run } = await import('../../src/admin/explain/explain.ts')
       const cluster = await findCluster(options.kubeconfig)
       try {

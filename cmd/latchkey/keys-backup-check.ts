@@ -7,11 +7,13 @@ import { defaultPrefix } from '../../src/storage/resource.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { prefixOf } from './etcd-prefix.ts'
+import { refuseIdle } from './idle-options.ts'
 import { repeatable, settle } from './options.ts'
 
 interface Options extends EtcdKeyringFlags {
   readonly check?: string
   readonly from?: string
+  readonly out?: string
   readonly passphraseFile?: string
   readonly share: readonly string[]
   readonly keyring?: string
@@ -34,6 +36,46 @@ export function withBackupCheck(command: Command): Command {
       'after',
       '\nWith --check it exits with 3 when an object of the snapshot could not be read with the backup,\nor when there is none to try.',
     )
+}
+
+/**
+ * Refuses options of `latchkey keys backup` that would do nothing: those of `--check` without it, and
+ * with it those of a new backup that is neither made nor tried.
+ *
+ * @throws `ERR_USAGE`.
+ */
+export function refuseIdleInBackup(command: Command): void {
+  const { check, from, out } = command.opts<Partial<Options>>()
+  if (check === undefined) {
+    refuseIdle(command, ['from', 'share', 'prefix', 'output'], {
+      because: 'does nothing without --check',
+      hint: 'add --check SNAPSHOT to see whether a backup has every key that the snapshot needs, or leave it out: the new backup is of --keyring',
+    })
+    return
+  }
+  if (from === undefined) {
+    refuseIdle(command, ['share'], {
+      because: 'opens a backup, and none is named',
+      hint: 'name the backup with --from',
+    })
+  }
+  if (out !== undefined) return
+  const unmade = { because: 'is for a new backup, and none is made' }
+  refuseIdle(command, ['shares', 'threshold', 'share-dir'], {
+    ...unmade,
+    hint: 'name the backup to write with --out, or leave it out',
+  })
+  if (from === undefined) {
+    refuseIdle(command, ['passphrase-file'], {
+      because: 'opens nothing: no backup is named',
+      hint: 'name the backup that is there with --from, or the one to write with --out',
+    })
+  } else {
+    refuseIdle(command, ['keyring', 'root'], {
+      because: 'is not looked at: --from is what is tried',
+      hint: 'leave it out to try the backup of --from, or leave out --from to try the keyring',
+    })
+  }
 }
 
 /**

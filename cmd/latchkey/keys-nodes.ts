@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { NodesFlags } from '../../src/admin/keys/nodes.ts'
 import { parseOutputFormat } from '../../src/admin/output.ts'
 import { processContext } from '../process-context.ts'
+import { refuseIdle } from './idle-options.ts'
 import { settle, withKeyringPlace } from './options.ts'
 
 /** `latchkey keys nodes …`: the nodes that share a keyring. */
@@ -24,6 +25,10 @@ export function nodesCommand(): Command {
     .action(async (name: string, { yes }: { readonly yes: boolean }) => {
       const { keysNodesRemove } = await import('../../src/admin/keys/nodes.ts')
       const flags = await settle<NodesFlags>(nodes, ['keyring'])
+      refuseIdle(nodes, ['output'], {
+        because: 'is for the list of the nodes, and "remove" prints none',
+        hint: 'leave it out',
+      })
       await keysNodesRemove(processContext(), { ...flags, name, yes })
     })
   return nodes

@@ -7,6 +7,7 @@ import { defaultPrefix } from '../../src/storage/resource.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { withEtcdClients } from './api-server-etcd.ts'
+import { refuseIdle } from './idle-options.ts'
 import { settle, withEtcd, withKeyring } from './options.ts'
 
 const keyringAndRoot = ['keyring', 'root'] as const
@@ -21,11 +22,16 @@ export function addKeysRemovals(keys: Command): void {
     .description('declare a superseded key unneeded; it still decrypts, and each use is reported')
     .argument('<id>', 'the key id')
     .option('--prefix <prefix>', "the API servers' --etcd-prefix", defaultPrefix)
-    .option('--unproven', 'retire on your own word that nothing in etcd needs the key', false)
+    .option(
+      '--unproven',
+      'retire on your own word that nothing in etcd needs the key; not with --etcd',
+      false,
+    )
     .option('--yes', 'do not ask', false)
     .action(async (id: string, _options, command: Command) => {
       const { keysRetire } = await import('../../src/admin/keys/retire.ts')
       const flags = await settle<RetireFlags & ProvingFlags>(command, keyringAndRoot)
+      refuseProof(command, flags)
       await proving(flags, (etcd) => keysRetire(processContext(), etcd, { ...flags, id }))
     })
   withKeyring(withEtcd(keys.command('destroy')))
@@ -33,13 +39,27 @@ export function addKeysRemovals(keys: Command): void {
     .argument('<id>', 'the key id')
     .option('--prefix <prefix>', "the API servers' --etcd-prefix", defaultPrefix)
     .option('--compact', 'make etcd forget its history now, instead of waiting for it', false)
-    .option('--unproven', 'destroy on your own word that nothing needs the key', false)
+    .option(
+      '--unproven',
+      'destroy on your own word that nothing needs the key; not with --etcd',
+      false,
+    )
     .option('--yes', 'do not ask', false)
     .action(async (id: string, _options, command: Command) => {
       const { keysDestroy } = await import('../../src/admin/keys/destroy.ts')
       const flags = await settle<DestroyFlags & ProvingFlags>(command, keyringAndRoot)
+      refuseProof(command, flags)
       await proving(flags, (etcd) => keysDestroy(processContext(), etcd, { ...flags, id }))
     })
+}
+
+/** On the administrator's own word etcd is not looked at: whoever names it believes that it was. */
+function refuseProof(command: Command, { unproven }: { readonly unproven: boolean }): void {
+  if (!unproven) return
+  refuseIdle(command, ['etcd', 'prefix', 'compact'], {
+    because: 'does nothing with --unproven, by which nobody looks into etcd',
+    hint: 'leave out --unproven to have it proved in etcd, or leave this out to go by your own word',
+  })
 }
 
 async function proving(

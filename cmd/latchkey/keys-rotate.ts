@@ -9,6 +9,7 @@ import { execPlugins } from '../exec-plugins.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { withEtcdClients } from './api-server-etcd.ts'
+import { isInEtcd, refuseIdle } from './idle-options.ts'
 import { repeatable, settle, withEtcd, withKeyring } from './options.ts'
 
 interface Options extends EtcdFlags {
@@ -55,6 +56,7 @@ export function addKeysRotate(keys: Command): void {
     .option('-o, --output <format>', 'table, or json: events, one a line', 'table')
     .action(async (_options, command: Command) => {
       const options = await settle<Options>(command, ['keyring', 'root', 'kubeconfig', 'etcd'])
+      refuseIdleInRotate(command, options)
       const { keysRotate } = await import('../../src/admin/keys/rotate/command.ts')
       const { readKubeconfig } = await import('../../src/clients/kubeconfig.ts')
       const { parseSocketUrl } = await import('../../src/net/socket-path.ts')
@@ -85,6 +87,19 @@ export function addKeysRotate(keys: Command): void {
         clearInterval(alive)
       }
     })
+}
+
+function refuseIdleInRotate(command: Command, { keyring, dryRun, abort }: Options): void {
+  if (abort && dryRun) {
+    throw new LatchkeyError('ERR_USAGE', '--abort and --dry-run exclude each other', {
+      hint: 'say --dry-run alone to see where a rotation stands, and --abort alone to give it up',
+    })
+  }
+  if (!isInEtcd(keyring)) return
+  refuseIdle(command, ['listen'], {
+    because: 'is for a keyring in a directory, and this one is in etcd',
+    hint: 'leave it out: every node that shares the keyring tells there what it has loaded',
+  })
 }
 
 function serverUrl(text: string): string {

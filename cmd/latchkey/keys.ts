@@ -13,7 +13,8 @@ import { addKeysRemovals } from './keys-removals.ts'
 import { addKeysRotate } from './keys-rotate.ts'
 import { addKeysMoves } from './keys-moves.ts'
 import { nodesCommand } from './keys-nodes.ts'
-import { checkAgainstSnapshot, withBackupCheck } from './keys-backup-check.ts'
+import { isInEtcd, refuseIdle } from './idle-options.ts'
+import { checkAgainstSnapshot, refuseIdleInBackup, withBackupCheck } from './keys-backup-check.ts'
 import { repeatable, settle, withBackup, withConfig, withKeyring } from './options.ts'
 
 const keyringAndRoot = ['keyring', 'root'] as const
@@ -77,6 +78,7 @@ function addCopies(keys: Command): void {
     .option('--threshold <count>', 'so many shares open it, and fewer tell nothing')
     .option('--share-dir <dir>', 'where the shares are written, a file for each')
     .action(async (_options, command: Command) => {
+      refuseIdleInBackup(command)
       const { check, out } = command.opts<{ check?: string; out?: string }>()
       if (check !== undefined) await checkAgainstSnapshot(command)
       if (check !== undefined && out === undefined) return
@@ -100,6 +102,12 @@ function addCopies(keys: Command): void {
     .action(async (_options, command: Command) => {
       const { keysAdopt } = await import('../../src/admin/keys/adopt.ts')
       const flags = await settle<AdoptFlags>(command, [...keyringAndRoot, 'from'])
+      if (!isInEtcd(flags.keyring)) {
+        refuseIdle(command, ['local-copy'], {
+          because: 'is of a keyring in etcd, and --keyring is a directory',
+          hint: 'leave it out: the other keyring is read from etcd itself',
+        })
+      }
       await keysAdopt(processContext(), flags)
     })
   withConfig(keys.command('shares'))

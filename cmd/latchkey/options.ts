@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseDocument } from 'yaml'
 import { LatchkeyError, systemCode } from '../../src/base/errors.ts'
+import { refuseIdleEtcd } from './idle-options.ts'
 
 const collect = (value: string, former: readonly string[] | undefined): readonly string[] => [
   ...(former ?? []),
@@ -62,7 +63,8 @@ export function withConfig(command: Command): Command {
 /**
  * The command's options, flags before file, checked: `required` names those that must be there.
  *
- * @throws `ERR_USAGE` for a missing option, `ERR_CONFIG_INVALID` for a bad file.
+ * @throws `ERR_USAGE` for a missing option, and for one that says how to reach an etcd when none is
+ * named; `ERR_CONFIG_INVALID` for a bad file.
  */
 export async function settle<Options extends object>(
   command: Command,
@@ -83,6 +85,7 @@ export async function settle<Options extends object>(
       })
     }
   }
+  refuseIdleEtcd(command)
   return command.opts<Options>()
 }
 

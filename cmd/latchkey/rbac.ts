@@ -5,6 +5,7 @@ import { LatchkeyError } from '../../src/base/errors.ts'
 import { isNamespaceName, isSecretName } from '../../src/secrets/reference.ts'
 import { findCluster } from '../cluster.ts'
 import { processContext } from '../process-context.ts'
+import { refuseIdle } from './idle-options.ts'
 import { repeatable } from './options.ts'
 
 interface Options {
@@ -32,10 +33,14 @@ export function rbacCommand(): Command {
     .addOption(
       repeatable(
         '--account <namespace/name>',
-        'what this service account did at the API server too, besides broker and webhook',
+        'with --api-audit: what this service account did at the API server too, besides broker and webhook',
       ),
     )
-    .option('--system <namespace>', 'where broker and webhook run', 'latchkey-system')
+    .option(
+      '--system <namespace>',
+      'with --api-audit: where broker and webhook run',
+      'latchkey-system',
+    )
     .option('--denied', 'suggest grants also for what was denied', false)
     .option('--kubeconfig <file>', 'compare with the grants of this cluster')
     .option('-o, --output <format>', 'yaml (to be applied), json or table', 'yaml')
@@ -47,7 +52,13 @@ Logs are read as they are: "latchkey audit verify" says whether a broker's is wh
   latchkey rbac suggest --audit broker.jsonl | kubectl apply -f -
   latchkey rbac suggest --audit broker.jsonl --kubeconfig ~/.kube/config -o table`,
     )
-    .action(async (options: Options) => {
+    .action(async (options: Options, command: Command) => {
+      if (options.apiAudit.length === 0) {
+        refuseIdle(command, ['account', 'system'], {
+          because: 'does nothing without --api-audit: the audit of a broker has pods alone',
+          hint: "name the kube-apiserver's audit log with --api-audit, or leave it out",
+        })
+      }
       const { suggest } = await import('../../src/admin/rbac/suggest.ts')
       const { kubeconfig } = options
       const cluster = kubeconfig === undefined ? undefined : await findCluster(kubeconfig)

@@ -86,24 +86,56 @@ function settle(settings: Settings): BrokerConfig {
       'a static file knows neither containers nor addresses: leave them out',
     )
   }
+  const audit = text('audit')
+  const source = required('source')
+  refuseIdle(text, { staticAuth: auth.kind === 'static', source, audit })
   return {
     listen,
     tlsCert: required('tls-cert'),
     tlsKey: required('tls-key'),
     tlsCa: text('tls-ca'),
-    source: required('source'),
+    source,
     storeRoot: text('store-root'),
     versionKey: fileOf(text('version-key'), 'version-key'),
     auth,
     kubeconfig,
     audience: audienceOf(text('audience') ?? 'latchkey'),
-    audit: text('audit'),
+    audit,
     auditKey: fileOf(text('audit-key'), 'audit-key'),
-    auditLimit: parseAuditLimit(text('audit-limit'), text('audit')),
+    auditLimit: parseAuditLimit(text('audit-limit'), audit),
     metrics: metrics === undefined ? undefined : parseHostPort(metrics, 'metrics'),
     rules,
     maxStreams: countOf(text('max-streams') ?? '20000'),
     logLevel: oneOf(text('log-level') ?? 'info', logLevels, 'log-level'),
+  }
+}
+
+/** Settings that would do nothing are mistakes: whoever gave them believes otherwise. */
+function refuseIdle(
+  text: (name: string) => string | undefined,
+  about: {
+    readonly staticAuth: boolean
+    readonly source: string
+    readonly audit: string | undefined
+  },
+): void {
+  const { staticAuth, source, audit } = about
+  const ofCluster = source === 'kubernetes'
+  if (audit === undefined && text('audit-key') !== undefined) {
+    throw invalid('audit-key is given without audit', 'name the file with --audit')
+  }
+  if (ofCluster && text('store-root') !== undefined) {
+    throw invalid('store-root is for a source file:DIR', 'leave it out, or name that source')
+  }
+  if (!staticAuth) return
+  if (text('audience') !== undefined) {
+    throw invalid('audience is for auth kubernetes', 'leave it out: a static file has no audience')
+  }
+  if (!ofCluster && text('kubeconfig') !== undefined) {
+    throw invalid(
+      'kubeconfig is there, and neither auth nor source is kubernetes',
+      'leave it out, or use the cluster for one of them',
+    )
   }
 }
 

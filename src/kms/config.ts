@@ -107,7 +107,23 @@ export async function readKmsCommand(
     typeof file === 'string'
       ? parseSettingsFile(await import('yaml'), await deps.readText(file), of)
       : {}
-  return { kind: 'serve', config: settle({ ...filed, ...given }) }
+  const config = settle({ ...filed, ...given })
+  refuseIdle(given, config.keyring)
+  return { kind: 'serve', config }
+}
+
+/**
+ * Flags for a keyring in etcd do nothing for another. In a file they are let be: a keyring may have
+ * come back from etcd, and what an API server waits for must not fail to start over that.
+ */
+function refuseIdle(given: Settings, keyring: string): void {
+  if (/^etcd:https?:/.test(keyring)) return
+  for (const name of ['etcd-ca', 'etcd-cert', 'etcd-key', 'local-copy', 'node-name']) {
+    if (given[name] === undefined) continue
+    throw new LatchkeyError('ERR_USAGE', `--${name} is for a keyring in etcd`, {
+      hint: 'leave it out, or name one with --keyring etcd:https://HOST:PORT/PREFIX',
+    })
+  }
 }
 
 function settle(settings: Settings): KmsConfig {

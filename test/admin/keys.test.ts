@@ -194,6 +194,25 @@ test('adopt says when what this node has used is in neither side', async (t) => 
   t.true(missing())
 })
 
+test('adopt refuses what would open something else than it is given', async (t) => {
+  const context = await recordedContext(t)
+  await initialised(context)
+  await cp(context.path('keyring'), context.path('copy'), { recursive: true })
+  await writeFile(context.path('phrase'), 'correct horse battery', { mode: 0o600 })
+  await keysBackup(context, { ...flags, out: 'backup', passphraseFile: 'phrase' })
+  const adopt = { ...flags, fromRoot: [], passphraseFile: undefined, yes: true }
+  for (const [other, named] of [
+    [{ ...adopt, from: 'copy', passphraseFile: 'phrase' }, /^--passphrase-file/],
+    [{ ...adopt, from: 'copy', share: ['a.txt'] }, /--share/],
+    [{ ...adopt, from: 'backup', passphraseFile: 'phrase', fromRoot: flags.root }, /^--from-root/],
+  ] as const) {
+    const error = await t.throwsAsync(keysAdopt(context, other), { code: 'ERR_USAGE' })
+    t.regex(error.message, named)
+  }
+  await keysAdopt(context, { ...adopt, from: 'copy' })
+  await keysAdopt(context, { ...adopt, from: 'backup', passphraseFile: 'phrase' })
+})
+
 test('adopt into the place of a keyring that is gone does not advise a new one', async (t) => {
   const context = await recordedContext(t)
   await initialised(context)

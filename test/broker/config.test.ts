@@ -41,6 +41,30 @@ test('the least that is needed is completed by defaults', async (t) => {
   })
 })
 
+test('settings that would do nothing are refused', async (t) => {
+  const ofFile = [...least.slice(0, -1), 'file:/data']
+  const onItsOwn = ['--auth', 'static:/permissions.yaml']
+  for (const [args, idle] of [
+    [least, ['--audit-key', 'file:/key']],
+    [least, ['--store-root', 'file:/root']],
+    [
+      [...ofFile, ...onItsOwn],
+      ['--audience', 'latchkey'],
+    ],
+    [
+      [...ofFile, ...onItsOwn],
+      ['--kubeconfig', '/admin.conf'],
+    ],
+  ] as const) {
+    await t.notThrowsAsync(read(args))
+    const error = await t.throwsAsync(read([...args, ...idle]), { code: 'ERR_CONFIG_INVALID' })
+    t.true(error.message.startsWith(idle[0].slice(2)), error.message)
+  }
+  await t.notThrowsAsync(read([...least, '--audit', '/a', '--audit-key', 'file:/key']))
+  await t.notThrowsAsync(read([...least, ...onItsOwn, '--kubeconfig', '/admin.conf']))
+  await t.notThrowsAsync(read([...ofFile, '--store-root', 'file:/root', '--audience', 'x']))
+})
+
 test('a file has the same keys, and flags win over it', async (t) => {
   const file = [
     'listen: "[::1]:1"',

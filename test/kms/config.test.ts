@@ -99,6 +99,16 @@ for (const [what, [args, message]] of Object.entries(wrongFlags)) {
   })
 }
 
+test('flags for a keyring in etcd are refused for another, and let be in a file', async (t) => {
+  const flags = ['etcd-ca', 'etcd-cert', 'etcd-key', 'local-copy', 'node-name']
+  for (const flag of flags) {
+    const error = await t.throwsAsync(read([...least, `--${flag}`, 'x']), { code: 'ERR_USAGE' })
+    t.true(error.message.startsWith(`--${flag} `))
+    await t.notThrowsAsync(read(['--keyring=etcd:https://h:1/x', '--root=file:r', `--${flag}=x`]))
+    t.like(await config(least, `${flag}: x`), { keyring: 'ring' })
+  }
+})
+
 const wrongValues: Record<string, readonly [readonly string[], string, RegExp]> = {
   'a socket that is none': [['--listen', 'tcp://x'], 'ERR_SOCKET_PATH', /^listen/],
   'a metrics address that is none': [['--metrics', '9464'], 'ERR_CONFIG_INVALID', /^metrics/],

@@ -69,12 +69,15 @@ export async function startBroker(
   }
   const files = await writeIdentity(directory, 'tls', await authority.issue(subject))
   const auth = options.kubernetes === undefined ? `static:${directory}/auth.yaml` : 'kubernetes'
-  const source = options.kubernetes === undefined ? `file:${directory}/data/store` : 'kubernetes'
+  const source =
+    options.kubernetes === undefined
+      ? [`file:${directory}/data/store`, '--store-root', `file:${directory}/root/store.root`]
+      : ['kubernetes']
   const command = await readBrokerCommand(
     [
       ...['--listen', '127.0.0.1:0', '--metrics', '127.0.0.1:0'],
       ...['--tls-cert', files.cert, '--tls-key', files.key],
-      ...['--source', source, '--store-root', `file:${directory}/root/store.root`],
+      ...['--source', ...source],
       ...['--auth', auth, '--audit', `${directory}/audit.jsonl`],
       ...(options.flags ?? []),
     ],

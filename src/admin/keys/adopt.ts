@@ -23,6 +23,9 @@ export interface AdoptFlags extends KeyringFlags {
  * `latchkey keys adopt`: merges another copy, another keyring or a backup into this one, so that
  * every key of both decrypts. Also mends a keyring that was refused as rolled back: the result goes
  * above the generation that this node has used.
+ *
+ * @throws `ERR_USAGE` also for what would open a backup when `from` is a keyring, or the other way
+ * round; what stores, roots and keyrings throw.
  */
 export async function keysAdopt(context: AdminContext, flags: AdoptFlags): Promise<void> {
   const store = await context.openStore(flags.keyring, flags)
@@ -62,6 +65,11 @@ async function openOther(context: AdminContext, flags: AdoptFlags): Promise<Keyr
     ? undefined
     : await fs.stat(resolve(context.cwd, flags.from)).catch(() => undefined)
   if (inEtcd || stat?.isDirectory() === true) {
+    if (flags.passphraseFile !== undefined || (flags.share ?? []).length > 0) {
+      throw new LatchkeyError('ERR_USAGE', '--passphrase-file and --share open a backup', {
+        hint: '--from names a keyring: name what opens it with --from-root, or its backup with --from',
+      })
+    }
     const { localCopy: _ours, ...etcd } = flags
     const store = await context.openStore(flags.from, etcd)
     try {
@@ -75,6 +83,11 @@ async function openOther(context: AdminContext, flags: AdoptFlags): Promise<Keyr
   if (stat === undefined) {
     throw new LatchkeyError('ERR_USAGE', `there is nothing at ${flags.from}`, {
       hint: '--from takes a keyring directory, a backup file, or etcd:https://HOST:PORT/PREFIX',
+    })
+  }
+  if (flags.fromRoot.length > 0) {
+    throw new LatchkeyError('ERR_USAGE', '--from-root opens a keyring, and --from is a backup', {
+      hint: 'name what opens the backup with --passphrase-file or --share',
     })
   }
   return openBackup(context, flags)
