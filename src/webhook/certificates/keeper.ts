@@ -132,7 +132,8 @@ export class BundleKeeper {
       })) as Json
       metrics.bundleWritten(patch.entries)
       log.info('bundle.written', { kind, entries: patch.entries })
-      this.#objects.set(kind, objectOf(written))
+      // What the watch has told of meanwhile is this, or newer.
+      if (this.#objects.get(kind) === object) this.#objects.set(kind, objectOf(written))
     } catch (error) {
       if (signal.aborted) return
       // A patch of an object that has changed meanwhile is refused, and the change is on its way.

@@ -1,12 +1,11 @@
 import test, { type ExecutionContext } from 'ava'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { systemClock } from '../../../src/base/clock.ts'
-import { createKubernetesClient } from '../../../src/clients/kubernetes.ts'
+import { createKubernetesClient, type KubernetesClient } from '../../../src/clients/kubernetes.ts'
 import { silentLog } from '../../../src/observe/log.ts'
 import { createMetrics } from '../../../src/observe/metrics.ts'
-import { BundleKeeper } from '../../../src/webhook/certificates/keeper.ts'
+import { BundleKeeper, type KeeperDeps } from '../../../src/webhook/certificates/keeper.ts'
 import { createWebhookMetrics } from '../../../src/webhook/metrics.ts'
 import { startFakeKubernetes, type FakeKubernetes } from '../../support/fake-kubernetes.ts'
+import { loopClock, pause } from '../../support/loop-clock.ts'
 
 const name = 'injector.latchkey.dev'
 const root = '/apis/admissionregistration.k8s.io/v1'
@@ -24,7 +23,8 @@ const configuration = (
 
 interface Ground {
   readonly kubernetes: FakeKubernetes
-  readonly start: (nowMs?: () => number) => BundleKeeper
+  readonly start: (change?: Partial<KeeperDeps>) => BundleKeeper
+  readonly client: KubernetesClient
   readonly bundles: (path?: string) => Promise<readonly (string | undefined)[]>
   readonly settled: (path: string, bundle: string) => Promise<number>
 }
@@ -35,7 +35,7 @@ async function ground(t: ExecutionContext): Promise<Ground> {
   t.teardown(() => {
     stop.abort()
   })
-  const client = createKubernetesClient(kubernetes.access, { clock: systemClock })
+  const client = createKubernetesClient(kubernetes.access, { clock: loopClock })
   const bundles = async (path = mutating): Promise<readonly (string | undefined)[]> => {
     const object = (await client.request('GET', `${path}/${name}`, {
       signal: stop.signal,
@@ -47,24 +47,26 @@ async function ground(t: ExecutionContext): Promise<Ground> {
   return {
     kubernetes,
     bundles,
-    start: (nowMs) =>
+    client,
+    start: (change) =>
       new BundleKeeper({
         client,
-        clock: nowMs === undefined ? systemClock : { ...systemClock, monotonicMs: nowMs },
+        clock: loopClock,
         random: () => 0.5,
         log: silentLog,
         metrics: createWebhookMetrics(createMetrics(), { version: '0', inFlight: () => 0 }),
         name,
         onChange: () => undefined,
         signal: stop.signal,
+        ...change,
       }),
     settled: async (path, bundle) => {
-      const started = performance.now()
+      const started = loopClock.monotonicMs()
       while (!(await bundles(path)).every((each) => each === bundle)) {
-        if (performance.now() - started > 5_000) throw new Error('the bundle did not arrive')
-        await sleep(5)
+        if (loopClock.monotonicMs() - started > 20_000) throw new Error('the bundle did not arrive')
+        await pause(5)
       }
-      return performance.now() - started
+      return loopClock.monotonicMs() - started
     },
   }
 }
@@ -106,15 +108,35 @@ test('a configuration that is made later, or again, gets it too', async (t) => {
   t.true((await settled(mutating, 'one\n')) < 1000)
 })
 
+test('what is wiped before the answer to a write has come is put back too', async (t) => {
+  const { kubernetes, client, start, settled } = await ground(t)
+  kubernetes.put(mutating, configuration(undefined))
+  const wiped = Promise.withResolvers<undefined>()
+  const request: KubernetesClient['request'] = async (method, ...rest) => {
+    const answer = await client.request(method, ...rest)
+    if (method === 'PATCH' && kubernetes.asked('PATCH', mutating).length === 1) {
+      kubernetes.put(mutating, configuration(undefined))
+      wiped.resolve(undefined)
+      // The watch tells of it meanwhile.
+      await pause(100)
+    }
+    return answer
+  }
+  start({ client: { ...client, request } }).want(['one\n'])
+  await wiped.promise
+  await settled(mutating, 'one\n')
+  t.is(kubernetes.asked('PATCH', mutating).length, 2)
+})
+
 test('two keepers come to rest', async (t) => {
   const { kubernetes, start, settled } = await ground(t)
   kubernetes.put(mutating, configuration(undefined, undefined))
   for (const keeper of [start(), start()]) keeper.want(['one\n'])
   await settled(mutating, 'one\n')
-  await sleep(300)
+  await pause(300)
   const before = kubernetes.asked('PATCH', 'webhookconfigurations').length
   t.true(before <= 3)
-  await sleep(700)
+  await pause(700)
   t.is(kubernetes.asked('PATCH', 'webhookconfigurations').length, before)
 })
 
@@ -132,17 +154,17 @@ test('a certificate is known some seconds after all entries have it', async (t) 
   const { kubernetes, start, settled } = await ground(t)
   let now = 0
   kubernetes.put(mutating, configuration(undefined))
-  const keeper = start(() => now)
+  const keeper = start({ clock: { ...loopClock, monotonicMs: () => now } })
   t.false(keeper.knows('one\n'))
   keeper.want(['one\n'])
   await settled(mutating, 'one\n')
-  await sleep(100)
+  await pause(100)
   t.false(keeper.knows('one\n'))
   now = 3_000
   t.true(keeper.knows('one\n'))
   keeper.want(['one\n', 'two\n'])
   await settled(mutating, 'one\ntwo\n')
-  await sleep(100)
+  await pause(100)
   t.true(keeper.knows('one\n'))
   t.false(keeper.knows('two\n'))
   now = 6_000
