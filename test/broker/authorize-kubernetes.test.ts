@@ -1,17 +1,17 @@
 import test from 'ava'
-import { systemClock } from '../../src/base/clock.ts'
 import { kubernetesAuthorizer } from '../../src/broker/authorize-kubernetes.ts'
 import type { PermissionScope } from '../../src/broker/identity.ts'
 import { createKubernetesClient } from '../../src/clients/kubernetes.ts'
 import { until } from '../e2e/support/until.ts'
 import { startFakeKubernetes } from '../support/fake-kubernetes.ts'
+import { loopClock } from '../support/loop-clock.ts'
 
 const rbac = '/apis/rbac.authorization.k8s.io/v1'
-const soon = { timeoutMs: 10_000, everyMs: 5 }
+const soon = { timeoutMs: 40_000, everyMs: 5 }
 
 test('changes are told with whom they concern, and an API server that begins anew is in trouble', async (t) => {
   const kubernetes = await startFakeKubernetes(t)
-  const client = createKubernetesClient(kubernetes.access, { clock: systemClock })
+  const client = createKubernetesClient(kubernetes.access, { clock: loopClock })
   const stop = new AbortController()
   t.teardown(() => {
     stop.abort()
@@ -20,7 +20,7 @@ test('changes are told with whom they concern, and an API server that begins ane
   const problems: unknown[] = []
   const { signal } = stop
   const authorizer = kubernetesAuthorizer(client, {
-    ...{ clock: systemClock, random: Math.random, signal },
+    ...{ clock: loopClock, random: Math.random, signal },
     onProblem: (error) => problems.push(error),
   })
   const told: PermissionScope[] = []

@@ -9,7 +9,7 @@ import { FakeCluster } from '../support/fake-cluster.ts'
 import { startFakeKubernetes } from '../support/fake-kubernetes.ts'
 import { temporaryDirectory } from '../support/secret-store.ts'
 
-const soon = { timeoutMs: 15_000, everyMs: 10 }
+const soon = { timeoutMs: 40_000, everyMs: 10 }
 
 test('authorities are handed out when a stream opens, and newer ones while it lasts', async (t) => {
   const directory = await temporaryDirectory(t)

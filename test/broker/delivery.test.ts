@@ -1,9 +1,9 @@
 import test from 'ava'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../e2e/support/until.ts'
 import { farewell, openStream, shows, type TestStream } from '../support/broker-client.ts'
 import { startBrokerInCluster } from '../support/broker-in-cluster.ts'
 import { startBroker } from '../support/broker.ts'
+import { pause } from '../support/loop-clock.ts'
 
 const soon = { timeoutMs: 40_000, everyMs: 5 }
 
@@ -67,7 +67,7 @@ test('while a denial is pending, what is new is not handed out, and a newcomer g
   const it = stream(['db'])
   await shows(t, it, 'db=READY k=one')
   cluster.revoke('web', 'db')
-  await sleep(100)
+  await pause(100)
   cluster.setSecret('db', { k: 'two' })
   const newcomer = stream(['db'])
   await shows(t, it, 'db=DENIED')
@@ -82,7 +82,7 @@ test('a hundred pods of one account are one question, one reading and one set', 
   cluster.grant('web', 'db')
   const first = stream(['db'])
   await shows(t, first, 'db=READY k=one')
-  await sleep(6_000)
+  await pause(6_000)
   const questions = (): number => cluster.kubernetes.asked('POST', 'subjectaccessreviews').length
   const before = questions()
   const streams = Array.from({ length: 100 }, () => stream(['db']))
@@ -136,7 +136,7 @@ test('values of any bytes arrive as they are, up to the limits, and what is over
   // On a busy machine the first set may come before everything is decided.
   const decided = (): boolean =>
     it.sets.at(-1)?.items.filter(({ status }) => status === 'READY').length === 16
-  await until('a set with all that fits', decided, { ...soon, timeoutMs: 30_000 })
+  await until('a set with all that fits', decided, soon)
   const items = it.sets.at(-1)?.items ?? []
   t.is(items[0]?.values['all'], bytes.toString('latin1'))
   t.is(items[0]?.values['empty'], '')
@@ -165,7 +165,7 @@ test('acknowledgements, and what became of them, are in the delivery status and 
       .filter((line) => line['event'] === 'set.acknowledged')
       .map((line) => line['detail'])
   await until('the audit', async () => (await outcomes()).length >= 2, soon)
-  await sleep(100)
+  await pause(100)
   t.deepEqual(await outcomes(), ['disk-full', 'written'])
 })
 
@@ -200,7 +200,7 @@ test('on the Pod that waits there is an Event that says why and what to do, once
   const events = (): readonly Readonly<Record<string, unknown>>[] =>
     cluster.kubernetes.asked('POST', '/events').map(({ body }) => body)
   await until('the Event', () => events().length > 0, soon)
-  await sleep(2_500)
+  await pause(2_500)
   t.is(events().length, 1)
   t.like(events()[0], {
     type: 'Warning',

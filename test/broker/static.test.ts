@@ -4,6 +4,7 @@ import { stringify } from 'yaml'
 import { createRandomPool } from '../../src/base/random.ts'
 import { systemDisk } from '../../src/clients/disk.ts'
 import { openSecretStore, type FileSecretStore } from '../../src/secrets/sources/open.ts'
+import { until } from '../e2e/support/until.ts'
 import { farewell, openStream, shows } from '../support/broker-client.ts'
 import { startBroker, tokenDigest, type TestBroker } from '../support/broker.ts'
 import { contentOf, temporaryDirectory } from '../support/secret-store.ts'
@@ -94,8 +95,9 @@ test('a static file that cannot be read leaves what was before in force', async 
   const stream = openStream(t, broker, { token: 'token-0', references: ['db'] })
   await shows(t, stream, 'db=READY password=one user=web')
   await fs.writeFile(`${directory}/auth.yaml`, 'accounts: [{')
-  await new Promise((resolve) => setTimeout(resolve, 1_200))
+  await until('the complaint', () => broker.log.of('cluster.failing').length > 0, {
+    timeoutMs: 40_000,
+  })
   await store.update({ namespace: 'shop', name: 'db' }, () => contentOf({ password: 'two' }))
   await shows(t, stream, 'db=READY password=two')
-  t.true(broker.log.of('cluster.failing').length > 0)
 })

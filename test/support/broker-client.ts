@@ -11,6 +11,7 @@ import type { ExecutionContext } from 'ava'
 import { randomBytes } from 'node:crypto'
 import { until } from '../e2e/support/until.ts'
 import type { TestBroker } from './broker.ts'
+import { loopClock } from './loop-clock.ts'
 
 /** An item of a set, with its values as text. */
 export interface ReceivedItem {
@@ -26,7 +27,7 @@ export interface ReceivedSet {
   readonly sequence: number
   readonly version: string
   readonly items: readonly ReceivedItem[]
-  /** When it came, by the monotonic clock. */
+  /** When it came, by {@link loopClock}. */
   readonly atMs: number
 }
 
@@ -208,7 +209,7 @@ function receivedSet(message: Record<string, unknown>): ReceivedSet {
   return {
     sequence: Number(message['sequence']),
     version: String(message['version']),
-    atMs: performance.now(),
+    atMs: loopClock.monotonicMs(),
     items: items.map((item) => ({
       secret: String(item['secret']),
       status: String(item['status']).replace('STATUS_', ''),

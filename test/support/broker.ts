@@ -1,7 +1,6 @@
 import type { ExecutionContext } from 'ava'
 import { createHash, randomBytes } from 'node:crypto'
 import * as fs from 'node:fs/promises'
-import { systemClock } from '../../src/base/clock.ts'
 import { createRandomPool } from '../../src/base/random.ts'
 import { SecretBytes } from '../../src/base/secret.ts'
 import { openKubernetesCluster, openStaticCluster, type Cluster } from '../../src/broker/cluster.ts'
@@ -20,6 +19,7 @@ import { openSource, parseSourceSpec } from '../../src/secrets/sources/open.ts'
 import { createAuthority, writeIdentity, type Authority } from '../e2e/support/authority.ts'
 import { until } from '../e2e/support/until.ts'
 import type { FakeKubernetes } from './fake-kubernetes.ts'
+import { loopClock } from './loop-clock.ts'
 import { recordedLog } from './recorded-log.ts'
 import { temporaryDirectory } from './secret-store.ts'
 
@@ -92,7 +92,7 @@ export async function startBroker(
     version: '0.0.0-test',
     replica: 'replica-1',
     log: log.log,
-    clock: systemClock,
+    clock: loopClock,
     random: Math.random,
     open: (reports, signal) => openParts(config, { reports, signal, options }),
     signal: stop.signal,
@@ -110,7 +110,7 @@ export async function startBroker(
       if (failure !== undefined) throw failure as Error
       return log.of('broker.listening').length > 0
     },
-    { timeoutMs: 10_000, everyMs: 5 },
+    { timeoutMs: 40_000, everyMs: 5 },
   ).catch((error: unknown) => {
     throw failure ?? error
   })
@@ -147,14 +147,14 @@ async function openParts(
   const { reports, signal, options } = deps
   const random = createRandomPool()
   const client =
-    options.kubernetes && createKubernetesClient(options.kubernetes.access, { clock: systemClock })
+    options.kubernetes && createKubernetesClient(options.kubernetes.access, { clock: loopClock })
   signal.addEventListener('abort', () => client?.close(), { once: true })
   const kubernetes = async (): Promise<KubernetesClient> => {
     if (client === undefined) throw new Error('no API server')
     return client
   }
   const common = {
-    clock: systemClock,
+    clock: loopClock,
     disk: systemDisk,
     random,
     uid: process.getuid?.() ?? 0,
@@ -180,7 +180,7 @@ async function openParts(
       ? noAudit
       : await openAuditLog({
           open: async () => (options.auditFile ?? ((file) => file))(await openAuditFile(path)),
-          clock: systemClock,
+          clock: loopClock,
           random,
           key: createAuditKey(),
           program: 'latchkey-broker',

@@ -1,4 +1,5 @@
 import { FakeKubernetes } from './fake-kubernetes.ts'
+import { loopClock } from './loop-clock.ts'
 
 /** A pod of a {@link FakeCluster}. */
 export interface FakePod {
@@ -49,7 +50,7 @@ export class FakeCluster {
       if (verb === 'list' && resource === 'pods') return String(spec['user']).startsWith('admin')
       const key = `${String(spec['user'])} ${namespace ?? ''}/${name ?? ''}`
       if (verb !== 'mount' || resource !== 'secrets') return false
-      const now = performance.now()
+      const now = loopClock.monotonicMs()
       const granted = (this.#grants.get(key) ?? Infinity) + this.authorizerLagMs <= now
       const still = now < (this.#withdrawn.get(key) ?? -Infinity) + this.authorizerLagMs
       return granted || still
@@ -126,7 +127,7 @@ export class FakeCluster {
   grant(account: string, secret: string, namespace = 'shop'): void {
     this.#grants.set(
       `system:serviceaccount:${namespace}:${account} ${namespace}/${secret}`,
-      performance.now(),
+      loopClock.monotonicMs(),
     )
     const name = `${account}-${secret.replace(':', '-')}`
     this.kubernetes.put(`/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings`, {
@@ -137,7 +138,7 @@ export class FakeCluster {
   revoke(account: string, secret: string, namespace = 'shop'): void {
     const key = `system:serviceaccount:${namespace}:${account} ${namespace}/${secret}`
     this.#grants.delete(key)
-    this.#withdrawn.set(key, performance.now())
+    this.#withdrawn.set(key, loopClock.monotonicMs())
     const name = `${account}-${secret.replace(':', '-')}`
     this.kubernetes.remove(
       `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings`,

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { systemClock, type Clock } from '../../src/base/clock.ts'
+import type { Clock } from '../../src/base/clock.ts'
 import { parsePlan } from '../../src/injection/parse.ts'
 import type { Log, LogFields } from '../../src/observe/log.ts'
 import { Agent } from '../../src/sidecar/agent/agent.ts'
@@ -17,6 +17,7 @@ import { systemFileOperations } from '../../src/sidecar/publish/file-operations.
 import { StateDirectory } from '../../src/sidecar/state-directory.ts'
 import { createAuthority } from '../e2e/support/authority.ts'
 import { startFakeBroker, type FakeBroker } from './fake-broker.ts'
+import { loopClock } from './loop-clock.ts'
 import { temporaryDirectory } from './publishing.ts'
 
 export const testAuthority = await createAuthority('latchkey test')
@@ -112,10 +113,10 @@ export function startSidecar(
     instance: randomBytes(16),
     client: 'test',
     planDigest: '',
-    performHook: hookPerformer({ root: pod.root, operations, processes, clock: systemClock }),
+    performHook: hookPerformer({ root: pod.root, operations, processes, clock: loopClock }),
     tidy: () => undefined,
-    clock: systemClock,
-    bootMs: () => performance.now(),
+    clock: loopClock,
+    bootMs: () => loopClock.monotonicMs(),
     random: () => 0,
     log,
     metrics,
@@ -140,13 +141,13 @@ export function startSidecar(
   return { agent, metrics, lines, ended, stop }
 }
 
-/** The system's clock, but for sleeps of `ms` milliseconds, which last until `until` resolves. */
+/** {@link loopClock}, but for sleeps of `ms` milliseconds, which last until `until` resolves. */
 export function clockWithSleep(ms: number, until: () => Promise<unknown>): Clock {
   return {
-    ...systemClock,
+    ...loopClock,
     sleep: async (each, signal) => {
       if (each !== ms) {
-        await systemClock.sleep(each, signal)
+        await loopClock.sleep(each, signal)
         return
       }
       const aborted = new Promise((_, reject) => {

@@ -135,7 +135,7 @@ test('a client that says nothing, or half of it, is not waited for', async (t) =
   t.like(await post('x'), { status: 200 })
   const started = performance.now()
   await ended
-  t.true(performance.now() - started < 15_000)
+  t.true(performance.now() - started < 40_000)
 })
 
 test('more requests than can be had at a time are turned away at once', async (t) => {
@@ -144,8 +144,13 @@ test('more requests than can be had at a time are turned away at once', async (t
     await gate.promise
     return 'done'
   })
-  const all = Array.from({ length: 300 }, () => post('x'))
-  while (server.inFlight() < 256) await sleep(10)
+  const all: ReturnType<typeof post>[] = []
+  // A few at a time: the server waits only so long for a handshake.
+  while (all.length < 256) {
+    for (let i = 0; i < 16; i += 1) all.push(post('x'))
+    while (server.inFlight() < all.length) await sleep(5)
+  }
+  for (let i = 0; i < 44; i += 1) all.push(post('x'))
   while (!(await counted()).includes('reason="busy"} 44')) await sleep(10)
   gate.resolve(undefined)
   const statuses = (await Promise.all(all)).map(({ status }) => status)
@@ -163,8 +168,11 @@ test('large bodies share what memory there is for them, and small ones need none
     return 'done'
   })
   const large = Buffer.alloc(5 * 2 ** 20, 'x')
-  const four = Array.from({ length: 4 }, () => post(large))
-  while (reached < 4) await sleep(10)
+  const four: ReturnType<typeof post>[] = []
+  while (four.length < 4) {
+    four.push(post(large))
+    while (reached < four.length) await sleep(5)
+  }
   t.like(await post(large), { status: 503, retryAfter: '1' })
   const small = Array.from({ length: 20 }, () => post(Buffer.alloc(60_000, 'x')))
   while (reached < 24) await sleep(10)
