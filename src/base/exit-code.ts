@@ -13,6 +13,9 @@ const special: Partial<Record<ErrorCode, number>> = {
   ERR_SECRET_KEY: exitCodes.usage,
   ERR_WOULD_LOSE_DATA: exitCodes.wouldLoseData,
   ERR_KEYRING_EXISTS: exitCodes.wouldLoseData,
+  // Going on with it would give up what the newer keyring, or the other branch, alone can decrypt.
+  ERR_KEYRING_ROLLED_BACK: exitCodes.wouldLoseData,
+  ERR_KEYRING_FORKED: exitCodes.wouldLoseData,
   ERR_UNEXPECTED: exitCodes.unexpected,
 }
 

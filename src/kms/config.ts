@@ -66,7 +66,7 @@ Serves KMS v2 and v1beta1 to a kube-apiserver on a unix socket.
   --help                print this
 
 Runs until SIGTERM or SIGINT; SIGHUP makes it look at the keyring again. Logs to standard error.
-Exit codes: 0 stopped, 1 failed, 2 used wrongly.
+Exit codes: 0 stopped, 1 failed, 2 used wrongly, 3 refused the keyring because it would lose data.
 `
 
 const flags = {
