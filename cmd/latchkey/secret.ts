@@ -26,6 +26,7 @@ export function secretCommand(): Command {
     .argument('<key>', 'the key')
     .option('--from-file <file>', 'read the value from a file instead of stdin')
     .option('--chomp', 'drop one line feed at the end of the value', false)
+    .option('--allow-empty', 'take an empty value too, which is refused otherwise', false)
     .action(async (name: string, key: string, _options, command: Command) => {
       const { secretSet } = await import('../../src/admin/secret/secret.ts')
       const target = parseSecretTarget(name)
@@ -66,6 +67,7 @@ export function secretCommand(): Command {
 interface ValueFlags {
   readonly fromFile: string | undefined
   readonly chomp: boolean
+  readonly allowEmpty: boolean
 }
 
 function withStore(command: Command): Command {
@@ -82,7 +84,17 @@ async function open(flags: StoreFlags, create: boolean): Promise<EditableSecrets
   return openSecretStore(flags.store, { storeRoot: flags.storeRoot, create, deps })
 }
 
+/** An empty value is nearly always what a command left behind that failed, or a file not yet written. */
 async function readValue(flags: ValueFlags): Promise<SecretBytes> {
+  const value = await readAll(flags)
+  if (value.byteLength > 0 || flags.allowEmpty) return value
+  value[Symbol.dispose]()
+  throw new LatchkeyError('ERR_USAGE', 'the value is empty', {
+    hint: 'look whether what was to give it has failed; say --allow-empty if it is to be empty',
+  })
+}
+
+async function readAll(flags: ValueFlags): Promise<SecretBytes> {
   if (flags.fromFile === undefined && process.stdin.isTTY) {
     process.stderr.write('Type the value; end with Ctrl-D on a line of its own.\n')
   }
