@@ -1,7 +1,7 @@
 import { chmod, chown, link, lstat, readdir, unlink } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { LatchkeyError, systemCode } from '../base/errors.ts'
 import type { RandomBytes } from '../base/random.ts'
 import { verifySocketDirectory, type Identity } from './socket-directory.ts'
@@ -45,6 +45,8 @@ export interface ListenOptions {
 const maxAttempts = 8
 const backlog = 511
 const temporaryMaxAgeMs = 60_000
+/** For those who start at the same time to be done; each takes milliseconds. */
+const othersMs = 1_000
 
 /**
  * Creates and listens on the unix socket `path`, in a directory that it verifies.
@@ -53,7 +55,9 @@ const temporaryMaxAgeMs = 60_000
  * The socket is bound under a temporary name, given its mode there (0600, or 0660 and the group),
  * and published by `link`, which never replaces anything: of several processes that start at once
  * exactly one gets the path. A socket in the way is removed only when a connect test says that
- * nobody listens on it. The temporary name is also what libuv unlinks when the server closes, so
+ * nobody listens on it. Who finds a dead one may be slow to remove it, take a successor's by then and
+ * be too late to put it back: so the path counts as ours once those who had a temporary name when we
+ * got it have given that up and it still is. The temporary name is also what libuv unlinks when the server closes, so
  * that closing never removes a successor's socket.
  *
  * @throws `ERR_SOCKET_PATH` for a missing directory or something else than a socket on the path;
@@ -76,6 +80,9 @@ export async function listenUnix(path: string, options: ListenOptions): Promise<
     const file = await identifySocket(temporary)
     await unlink(temporary)
     if (file === undefined) throw new LatchkeyError('ERR_IO', `${temporary} was removed`)
+    await othersAreDone(dirname(path), options)
+    const now = await identifySocket(path)
+    if (now === undefined || !sameFile(now, file)) throw inUse(path)
     server.on('error', options.onError)
     const { random } = options
     return {
@@ -159,9 +166,32 @@ async function publish(
     if (answer === 'dead') await removeIfSame(path, found, options)
     if (answer === 'live') break
   }
-  throw new LatchkeyError('ERR_SOCKET_IN_USE', `another process listens on ${path}`, {
+  throw inUse(path)
+}
+
+function inUse(path: string): LatchkeyError {
+  return new LatchkeyError('ERR_SOCKET_IN_USE', `another process listens on ${path}`, {
     hint: 'stop the other process first, or choose another path',
   })
+}
+
+/** Waits until the temporary names that are there are gone, but for those that a killed process left. */
+async function othersAreDone(
+  directory: string,
+  { now }: Pick<ListenOptions, 'now'>,
+): Promise<void> {
+  const deadline = performance.now() + othersMs
+  let others = (await readdir(directory)).filter(isTemporaryName)
+  while (others.length > 0 && performance.now() < deadline) {
+    const found = await Promise.all(others.map((name) => youngSocket(join(directory, name), now())))
+    others = others.filter((_, index) => found[index])
+    if (others.length > 0) await sleep(5)
+  }
+}
+
+async function youngSocket(path: string, nowMs: number): Promise<boolean> {
+  const found = await identifySocket(path).catch(() => undefined)
+  return found !== undefined && nowMs - Number(found.mtimeNs / 1_000_000n) < temporaryMaxAgeMs
 }
 
 /** Removes what a process left that was killed between binding and publishing. */

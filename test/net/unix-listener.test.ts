@@ -1,6 +1,7 @@
 import test from 'ava'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, renameSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -154,6 +155,22 @@ test('of many that start at once over a dead socket exactly one wins', async (t)
     await winners[0]?.listener.stop()
     t.deepEqual(await fs.readdir(directory), [])
   }
+})
+
+test('who loses the path to another that starts at the same time does not believe to have it', async (t) => {
+  const directory = await socketDirectory(t)
+  const path = join(directory, 'kms.sock')
+  const other = join(directory, '.lk-AAAAAAAA')
+  const server = createServer().listen(other)
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  // The other takes the path after it was ours, as one does that had found a dead socket there.
+  const now = (): number => {
+    if (existsSync(path) && existsSync(other)) renameSync(other, path)
+    return Date.now()
+  }
+  await t.throwsAsync(listenUnix(path, listenOptions({ now })), { code: 'ERR_SOCKET_IN_USE' })
+  t.deepEqual(await fs.readdir(directory), ['kms.sock'])
 })
 
 test('leftovers of a killed start are swept, young and live ones are not', async (t) => {
