@@ -27,6 +27,12 @@ export interface CallLimits {
   readonly leaderless?: boolean
 }
 
+/**
+ * With less time left, in milliseconds, a call is not repeated. A write that is not answered in time
+ * is uncertain, where the refusal before it was certain.
+ */
+const [leastReadMs, leastWriteMs] = [100, 1_000]
+
 /** Connections to the members of a cluster: calls go to one of them, and to the next when it fails. */
 export class EtcdConnections {
   readonly #addresses: readonly HostPort[]
@@ -81,7 +87,7 @@ export class EtcdConnections {
       } catch (error) {
         limits.signal?.throwIfAborted()
         const mayRepeat = isNotTried(error) || (isRead && isUnanswered(error))
-        const late = deadlineMs - performance.now() < 100
+        const late = deadlineMs - performance.now() < (isRead ? leastReadMs : leastWriteMs)
         if (!mayRepeat || late) {
           throw etcdError(error, { method: path, endpoint: endpoint.name, sentWrite: !isRead })
         }
