@@ -196,7 +196,8 @@ test('stopping answers what is in flight, and refuses nobody who had connected',
   const answers = clients.flatMap((client) =>
     Array.from({ length: 50 }, () => client.call('Encrypt', { plaintext, uid: 'u' })),
   )
-  await sleep(5)
+  // The first answer says that the server has begun.
+  await Promise.race(answers)
   const stopped = stop()
   const codes = (await Promise.all(answers.map((it) => Promise.race([it, sleep(3000, {})])))).map(
     (answer) => ('code' in answer ? answer.code : 'keyId' in answer ? 'OK' : 'waiting'),
@@ -219,7 +220,7 @@ test('a peer that will not go does not hold up the stop', async (t) => {
   await sleep(50)
   const started = performance.now()
   await stop()
-  t.true(performance.now() - started < 6000)
+  t.true(performance.now() - started < 20_000)
 })
 
 test('restarting on the same path: the successor serves, the former removes nothing of it', async (t) => {

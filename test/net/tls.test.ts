@@ -35,7 +35,7 @@ async function open(t: ExecutionContext, limits: Partial<TlsLimits> = {}): Promi
     { host: '127.0.0.1', port: 0 },
     {
       files: { cert: `${directory}/tls.crt`, key: `${directory}/tls.key` },
-      limits: { maxConnections: 100, maxHandshakes: 10, handshakeTimeoutMs: 5_000, ...limits },
+      limits: { maxConnections: 100, maxHandshakes: 10, handshakeTimeoutMs: 30_000, ...limits },
       clock: systemClock,
       events: {
         identity: (it) => identities.push(it),

@@ -86,7 +86,7 @@ export function grpcClient(
   })
   return {
     client,
-    say: (text: string, deadlineMs = 10_000): Promise<Said> =>
+    say: (text: string, deadlineMs = 30_000): Promise<Said> =>
       new Promise((resolve) => {
         const deadline = Date.now() + deadlineMs
         client.makeUnaryRequest(

@@ -55,7 +55,7 @@ export function kmsClient(
   return {
     call: (method, request = {}, options = {}) =>
       new Promise((resolve) => {
-        const deadline = Date.now() + (options.deadlineMs ?? 10_000)
+        const deadline = Date.now() + (options.deadlineMs ?? 30_000)
         const unary = client[method] as unknown as (...args: readonly unknown[]) => {
           cancel: () => void
         }
