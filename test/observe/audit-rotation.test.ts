@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { parseAuditLimit, rotateByRename } from '../../src/observe/audit-rotation.ts'
 import { until } from '../e2e/support/until.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { auditReportOf, event, openTestLog, soon } from '../support/audit-log.ts'
 
 const sizeOf = async (path: string): Promise<number> => (await fs.stat(path)).size
@@ -26,8 +27,13 @@ test('a file that is full makes place, the oldest of ten goes, and the chain goe
   const first = await fs.readFile(path, 'utf8')
   for (let wave = 0; wave < 14; wave += 1) {
     const { ino } = await fs.stat(path)
-    while ((await sizeOf(path)) < limit / 10) await log.admit(event)
-    // The next look, a moment later, moves it.
+    // The next look, a moment later, moves it; it may do so before its size was asked for.
+    const isFull = (): Promise<boolean> =>
+      sizeOf(path).then(
+        (size) => size >= limit / 10,
+        () => true,
+      )
+    while (!(await isFull())) await log.admit(event)
     const isMoved = async (): Promise<boolean> => {
       const now = await fs.stat(path).catch(() => undefined)
       return now !== undefined && now.ino !== ino
@@ -65,17 +71,28 @@ test('stopped between two renames, a number is missing and nothing else', async 
 
 test('a file that cannot be moved is written on, and that is told of once in a while', async (t) => {
   const problems: unknown[] = []
+  const clock = new ManualClock()
   const { log, health, path } = await openTestLog(t, {
+    clock,
+    limits: { stalledMs: 60_000 },
     rotation: () => ({
       fileBytes: 1,
       rotate: () => Promise.reject(Object.assign(new Error('read-only'), { code: 'EROFS' })),
       onProblem: (error) => problems.push(error),
     }),
   })
-  await until('it is told', () => problems.length > 0, soon)
-  for (let count = 0; count < 20; count += 1) await log.admit(event)
-  await log.close()
+  const told = (times: number) => (): Promise<boolean> =>
+    clock.advance(5).then(() => problems.length === times)
+  await until('it is told', told(1), soon)
+  for (let count = 0; count < 20; count += 1) {
+    await log.admit(event)
+    await clock.advance(400)
+  }
   t.is(problems.length, 1)
+  await clock.advance(2_000)
+  await until('it is told again', told(2), soon)
+  await log.close()
+  t.is(problems.length, 2)
   t.deepEqual(health, [])
   t.deepEqual((await auditReportOf([path])).problems, [])
 })

@@ -59,7 +59,7 @@ test('a client that never finishes its request is cut off', async (t) => {
   socket.write('GET /metrics HT')
   const started = performance.now()
   await new Promise((resolve) => socket.resume().on('close', resolve))
-  t.true(performance.now() - started < 10_000)
+  t.true(performance.now() - started < 30_000)
 })
 
 test('an address in use is an error with a remedy', async (t) => {

@@ -12,7 +12,7 @@ import { verifyAudit, type AuditReport } from '../../src/observe/audit-verify.ts
 import { temporaryDirectory } from './secret-store.ts'
 
 /** Patience with what comes in milliseconds. */
-export const soon = { timeoutMs: 5_000, everyMs: 2 }
+export const soon = { timeoutMs: 30_000, everyMs: 2 }
 /** Something to record. */
 export const event: AuditEvent = {
   event: 'secret.allowed',
