@@ -179,7 +179,7 @@ test('hostile text ends in findings or none, soon', (t) => {
   ]) {
     t.notThrows(() => lintText(manifest))
   }
-  t.true(performance.now() - started < 5000)
+  t.true(performance.now() - started < 30_000)
 })
 
 test('a template that two workloads share by an alias is checked in both', (t) => {

@@ -9,7 +9,7 @@ import { ManualClock } from '../support/manual-clock.ts'
 import { startFakeKubernetes, type FakeKubernetes } from '../support/fake-kubernetes.ts'
 
 const path = '/api/v1/namespaces/shop/pods'
-const soon = { timeoutMs: 5_000, everyMs: 5 }
+const soon = { timeoutMs: 30_000, everyMs: 5 }
 
 interface Watched {
   readonly fake: FakeKubernetes

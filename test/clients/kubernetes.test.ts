@@ -77,7 +77,7 @@ test('a stream that falls silent ends as unavailable', async (t) => {
   const lines = await client.lines('/api/v1/namespaces/shop/secrets', {
     query: { watch: 'true', resourceVersion: '100' },
     signal,
-    idleMs: 100,
+    idleMs: 500,
   })
   let count = 0
   await t.throwsAsync(

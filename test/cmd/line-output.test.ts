@@ -1,7 +1,8 @@
 import test from 'ava'
 import { execFileSync } from 'node:child_process'
-import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, read, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { openLineOutput } from '../../cmd/line-output.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -30,7 +31,9 @@ test.serial('a reader who is stuck loses lines, and holds nobody up', async (t) 
   t.true(performance.now() - begin < 30_000)
   // What was held is all that comes.
   const buffer = Buffer.alloc(65_536)
-  for (let read = 0; read < 1 << 20;) read += readSync(descriptor, buffer)
+  for (let got = 0; got < 1 << 20;) {
+    got += (await promisify(read)(descriptor, buffer, 0, buffer.byteLength, null)).bytesRead
+  }
   await output.close()
   closeSync(descriptor)
 })

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterAccess } from '../../src/clients/kubernetes-access.ts'
 import { applyJsonPatch } from './apply-json-patch.ts'
+import { listenAgain } from './listen-again.ts'
 import { covers, isSelected } from './selection.ts'
 
 /** An API object. */
@@ -94,7 +95,7 @@ export class FakeKubernetes {
   /** Listens; on the same port again after {@link FakeKubernetes.stop}. */
   async start(): Promise<void> {
     const port = this.#url === '' ? 0 : Number(new URL(this.#url).port)
-    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve))
+    await listenAgain(this.#server, port)
     const { port: bound } = this.#server.address() as AddressInfo
     this.#url = `${this.#server instanceof https.Server ? 'https' : 'http'}://127.0.0.1:${bound}`
   }

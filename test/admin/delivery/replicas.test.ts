@@ -119,7 +119,7 @@ test('every broker is found and asked by the kubeconfig alone', async (t) => {
         const answer = await ask({ namespace: 'shop', secret: 'db' })
         return answer.pods.length === 1 && answer.pods[0]?.current === true
       },
-      { timeoutMs: 10_000, everyMs: 20 },
+      { timeoutMs: 30_000, everyMs: 20 },
     )
   }
   await brokers.get('broker-1')?.stop()

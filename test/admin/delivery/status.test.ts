@@ -18,7 +18,7 @@ import { createAuthority } from '../../e2e/support/authority.ts'
 import { until } from '../../e2e/support/until.ts'
 
 const annotations = { 'latchkey.dev/secrets': '- secret: db\n  path: /etc/db/\n' }
-const soon = { timeoutMs: 10_000, everyMs: 5 }
+const soon = { timeoutMs: 30_000, everyMs: 5 }
 
 function recordedTerminal(): {
   readonly terminal: Terminal

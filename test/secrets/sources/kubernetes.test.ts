@@ -10,7 +10,7 @@ import { startFakeKubernetes, type FakeKubernetes } from '../../support/fake-kub
 
 const db = { namespace: 'shop', name: 'db' }
 const path = '/api/v1/namespaces/shop/secrets'
-const soon = { timeoutMs: 5_000, everyMs: 5 }
+const soon = { timeoutMs: 30_000, everyMs: 5 }
 
 function secret(
   name: string,
