@@ -98,7 +98,7 @@ test('exit code 4: with --once, when the broker does not serve the pod', async (
 })
 
 test('exit code 5: with --once, when the broker cannot be reached in time', async (t) => {
-  const run = start(t, { args: ['--once', '--once-timeout', '500ms'] })
+  const run = start(t, { args: ['--once', '--once-timeout', '3s'] })
   t.is(await run.exited, 5)
   t.regex(run.stderr(), /ERR_BROKER_UNREACHABLE/)
 })
@@ -197,13 +197,14 @@ test('no environment variable makes it send its token to an impostor', async (t)
   fs.writeFileSync(extra, other.cert)
   const run = start(t, {
     broker: { host: '127.0.0.1', port },
-    args: ['--once', '--once-timeout', '1s'],
+    args: ['--once'],
     env: { NODE_TLS_REJECT_UNAUTHORIZED: '0', NODE_EXTRA_CA_CERTS: extra },
   })
-  t.is(await run.exited, 5)
+  await until(() => run.stderr().includes('ERR_BROKER_UNTRUSTED'), 'mistrust')
+  run.kill('SIGTERM')
+  t.is(await run.exited, 1)
   t.true(handshakes > 0)
   t.is(Buffer.concat(heard).byteLength, 0)
-  t.regex(run.stderr(), /ERR_BROKER_UNTRUSTED/)
 })
 
 test('killed -9 while no broker answers, it is started and ready again at once', async (t) => {

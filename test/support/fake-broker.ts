@@ -41,7 +41,10 @@ export interface FakeStream {
   end(code: status, details?: string): void
   /** Breaks the connection off. */
   destroy(): void
-  /** Resolves with the last acknowledgement of that set, once its outcome is `outcome`. */
+  /**
+   * Resolves with the first acknowledgement of that set whose outcome is `outcome`, none from before
+   * the one that it last resolved with.
+   */
   acknowledged(sequence: number, outcome?: string): Promise<WireMessage>
   /** Resolves with the first received message for which `matches` holds, past or to come. */
   message(matches: (message: WireMessage) => boolean): Promise<WireMessage>
@@ -110,6 +113,7 @@ export async function startFakeBroker(
 
 function fakeStream(call: ServerDuplexStream<WireMessage, WireMessage>): FakeStream {
   const received: WireMessage[] = []
+  const acknowledgedAt = new Map<number, number>()
   const news = new EventEmitter()
   let sequence = 0
   call.on('data', (message: WireMessage) => {
@@ -159,11 +163,12 @@ function fakeStream(call: ServerDuplexStream<WireMessage, WireMessage>): FakeStr
     },
     acknowledged: async (sequence, outcome = 'OUTCOME_WRITTEN') => {
       for (;;) {
-        const of = received
-          .map(({ acknowledgement }) => acknowledgement as WireMessage | null | undefined)
-          .filter((each) => each?.['sequence'] === sequence)
-        const last = of.at(-1)
-        if (last?.['outcome'] === outcome) return last
+        for (let at = acknowledgedAt.get(sequence) ?? 0; at < received.length; at += 1) {
+          const each = received[at]?.['acknowledgement'] as WireMessage | null | undefined
+          if (each?.['sequence'] !== sequence || each['outcome'] !== outcome) continue
+          acknowledgedAt.set(sequence, at)
+          return each
+        }
         await once(news, 'message')
       }
     },

@@ -1,8 +1,8 @@
 import test from 'ava'
 import * as fs from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { itemOf, readyItem } from '../../support/fake-broker.ts'
 import { startRecorder } from '../../support/http-recorder.ts'
+import { pause } from '../../support/loop-clock.ts'
 import { createPod, startBroker, startSidecar, until } from '../../support/sidecar.ts'
 import { intercepted, Killed } from '../../support/publishing.ts'
 
@@ -33,7 +33,7 @@ test('hooks run after changes of their own entry, and not for the set a pod star
     stream.sendSet([itemOf('a', 'STATUS_DENIED'), ...setOf('', '1', '2').slice(1)]),
   )
   await until(() => server.requests.length === 2, 'the hook of a removal')
-  await sleep(50)
+  await pause(50)
   t.deepEqual(
     server.requests.map((request) => request.split(' ').at(-1)),
     ['/a', '/a'],
@@ -98,6 +98,6 @@ test('many changes while a hook runs end in one more run', async (t) => {
   t.is(server.requests.length, 1)
   release.resolve(undefined)
   await until(() => server.requests.length === 2, 'one more run')
-  await sleep(100)
+  await pause(100)
   t.is(server.requests.length, 2)
 })

@@ -1,10 +1,10 @@
 import test from 'ava'
 import * as fs from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isLatchkeyError } from '../../../src/base/errors.ts'
 import { StateDirectory } from '../../../src/sidecar/state-directory.ts'
 import { failing } from '../../support/publishing.ts'
 import { itemOf, readyItem } from '../../support/fake-broker.ts'
+import { loopClock, pause } from '../../support/loop-clock.ts'
 import {
   clockWithSleep,
   createPod,
@@ -146,7 +146,7 @@ for (const [onStale, ready, password] of [
     stream.accept()
     stream.sendSet(set('one'))
     await until(() => agent.ready, 'ready')
-    await sleep(500)
+    await pause(500)
     t.true(agent.ready, 'not stale while the broker is there')
     const { address } = broker
     await broker.stop()
@@ -258,10 +258,10 @@ test('a broker that says goodbye is left, and asked again within the window it g
   stream.accept()
   stream.sendSet(set('one'))
   await until(() => agent.ready, 'ready')
-  const left = performance.now()
+  const left = loopClock.monotonicMs()
   stream.goodbye('GOODBYE_REASON_DRAINING', { min: 100, max: 300 })
   const again = await broker.nextStream()
-  const waited = performance.now() - left
+  const waited = loopClock.monotonicMs() - left
   t.true(waited >= 190 && waited < 3000, `${waited} ms`)
   again.goodbye('GOODBYE_REASON_TOKEN_REFUSED', { min: 10, max: 20 })
   const third = await broker.nextStream()
@@ -273,12 +273,12 @@ test('a broker that says nothing but goodbye is not asked without end', async (t
   const pod = createPod(t)
   const broker = await startBroker(t)
   startSidecar(t, { pod, plan, broker })
-  const begun = performance.now()
+  const begun = loopClock.monotonicMs()
   for (let opened = 0; opened < 4; opened += 1) {
     const stream = await broker.nextStream()
     stream.goodbye('GOODBYE_REASON_DRAINING', { min: 1, max: 2 })
   }
-  const lasted = performance.now() - begun
+  const lasted = loopClock.monotonicMs() - begun
   t.true(lasted >= 1400, `${lasted} ms`)
 })
 
@@ -286,7 +286,7 @@ test('a token that is renewed in its file is sent on the open stream', async (t)
   const pod = createPod(t)
   const broker = await startBroker(t)
   // The look at the token file, every 10 seconds, comes sooner.
-  const clock = clockWithSleep(10_000, () => sleep(50))
+  const clock = clockWithSleep(10_000, () => pause(50))
   const { lines } = startSidecar(t, { pod, plan, broker, clock })
   const stream = await broker.nextStream()
   stream.accept(60_000)

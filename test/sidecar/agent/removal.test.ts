@@ -1,10 +1,10 @@
 import test from 'ava'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { systemFileOperations } from '../../../src/sidecar/publish/file-operations.ts'
 import { StateDirectory } from '../../../src/sidecar/state-directory.ts'
 import { itemOf, readyItem } from '../../support/fake-broker.ts'
+import { pause } from '../../support/loop-clock.ts'
 import { failing, generationsIn, intercepted, seen } from '../../support/publishing.ts'
 import { createPod, startBroker, startSidecar, until } from '../../support/sidecar.ts'
 
@@ -141,7 +141,7 @@ test('what a publication replaced goes in time, also when something failed after
   stream.sendSet([readyItem('tls', { key: 'one' })])
   await until(() => agent.ready, 'ready')
   // The grace of the first publication is over before the second begins.
-  await sleep(200)
+  await pause(200)
   armed = true
   stream.sendSet([readyItem('tls', { key: 'two' })])
   await stream.acknowledged(2, 'OUTCOME_IO_ERROR')

@@ -2,6 +2,7 @@ import test from 'ava'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import * as fs from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { systemClock } from '../../../src/base/clock.ts'
 import { parsePlan } from '../../../src/injection/parse.ts'
@@ -51,7 +52,11 @@ test('localhost is called by address, over IPv4 and else over IPv6', async (t) =
   const four = await startRecorder(t)
   await perform(entryWith({ http: `http://localhost:${four.port}/four` }))
   t.deepEqual(four.requests, [`POST localhost:${four.port} /four`])
-  const six = await startRecorder(t, '::1')
+  // A port that nobody can listen on over IPv4, as it is at the other end of a connection.
+  const taken = connect(four.port, '127.0.0.1')
+  t.teardown(() => taken.destroy())
+  await once(taken, 'connect')
+  const six = await startRecorder(t, '::1', taken.localPort)
   await perform(entryWith({ http: `http://localhost:${six.port}/six` }))
   await perform(entryWith({ http: `http://[::1]:${six.port}/direct` }))
   t.deepEqual(six.requests, [`POST localhost:${six.port} /six`, `POST [::1]:${six.port} /direct`])

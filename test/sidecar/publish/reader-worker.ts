@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ReaderCounts } from './readers.test.ts'
 
-const { directory, running } = workerData as { directory: string; running: Int32Array }
+const { directory, shared } = workerData as { directory: string; shared: Int32Array }
 const counts: ReaderCounts = { whole: 0, mixed: 0, gone: 0, straddled: 0, versions: 0 }
 const versions = new Set<string>()
-while (Atomics.load(running, 0) === 1) {
+while (Atomics.load(shared, 0) === 1) {
   try {
     const generation = join(directory, readlinkSync(join(directory, '..data')))
     const [first, second] = ['cert', 'key'].map((name) =>
@@ -31,5 +31,7 @@ while (Atomics.load(running, 0) === 1) {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
+  Atomics.store(shared, 1, counts.whole + counts.gone)
+  Atomics.store(shared, 2, versions.size)
 }
 parentPort?.postMessage({ ...counts, versions: versions.size })
