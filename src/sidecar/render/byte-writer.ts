@@ -1,17 +1,18 @@
+import { LatchkeyError } from '../../base/errors.ts'
 import { SecretBytes } from '../../base/secret.ts'
+
+/** The most bytes that one rendered file, or a value on its way into one, may have. */
+export const maxRenderedBytes = 32 * 1024 * 1024
 
 /**
  * Builds bytes piece by piece without ever making a string of a secret. Outgrown buffers are wiped;
  * so is the last one when the writer is disposed of before {@link ByteWriter.take}.
+ *
+ * Writing throws `ERR_NOT_RENDERABLE` before there would be more than {@link maxRenderedBytes}.
  */
 export class ByteWriter implements Disposable {
   #buffer = new Uint8Array(256)
   #length = 0
-
-  /** Bytes written so far. */
-  get length(): number {
-    return this.#length
-  }
 
   byte(value: number): void {
     this.#reserve(1)
@@ -46,7 +47,16 @@ export class ByteWriter implements Disposable {
   #reserve(count: number): void {
     const needed = this.#length + count
     if (needed <= this.#buffer.byteLength) return
-    const grown = new Uint8Array(Math.max(needed, this.#buffer.byteLength * 2))
+    if (needed > maxRenderedBytes) {
+      throw new LatchkeyError(
+        'ERR_NOT_RENDERABLE',
+        `the rendered file is over ${maxRenderedBytes} bytes`,
+        { hint: 'name large keys once, or publish them as files of their own' },
+      )
+    }
+    const grown = new Uint8Array(
+      Math.min(Math.max(needed, this.#buffer.byteLength * 2), maxRenderedBytes),
+    )
     grown.set(this.#buffer.subarray(0, this.#length))
     this.#buffer.fill(0)
     this.#buffer = grown

@@ -23,9 +23,6 @@ export type Rendering =
   /** A value that the format cannot hold. The error names the key. */
   | { readonly kind: 'refused'; readonly error: LatchkeyError }
 
-/** The most bytes that one rendered file may have. */
-export const maxRenderedBytes = 32 * 1024 * 1024
-
 /** Makes the files of an entry. The caller wipes them. */
 export function render(entry: MountEntry, values: readonly KeyValue[]): Rendering {
   const { content } = entry
@@ -91,15 +88,6 @@ function renderTemplate(
     if (entry === undefined) throw new TypeError('a missing key was not noticed')
     using filtered = applyFilters(entry, part.filters)
     out.bytes(filtered.expose())
-    if (out.length > maxRenderedBytes) {
-      throw new LatchkeyError(
-        'ERR_NOT_RENDERABLE',
-        `the rendered file is over ${maxRenderedBytes} bytes`,
-        {
-          hint: 'name large keys once, or publish them as files of their own',
-        },
-      )
-    }
   }
 }
 

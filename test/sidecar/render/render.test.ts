@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { utf8 } from '../../../src/base/bytes.ts'
 import { SecretBytes } from '../../../src/base/secret.ts'
 import { parsePlan } from '../../../src/injection/parse.ts'
-import type { MountEntry } from '../../../src/injection/plan.ts'
+import { encodedFormats, type MountEntry } from '../../../src/injection/plan.ts'
 import { filters } from '../../../src/injection/template.ts'
 import { neededKeys, render } from '../../../src/sidecar/render/render.ts'
 import type { Rendering } from '../../../src/sidecar/render/render.ts'
@@ -94,6 +94,26 @@ test('a template cannot grow without bound', (t) => {
   const rendering = render(template('{{ a }}'.repeat(40)), million)
   t.is(rendering.kind, 'refused')
 })
+
+test('nor can a value on its way through filters', (t) => {
+  const value = SecretBytes.take(new Uint8Array(32 * 1_048_576 - 1).fill(97))
+  t.throws(() => applyFilters({ key: 'k', value }, ['shell', 'trim']), {
+    code: 'ERR_NOT_RENDERABLE',
+    message: 'the rendered file is over 33554432 bytes',
+  })
+})
+
+for (const format of encodedFormats) {
+  test(`a secret as ${format} cannot grow without bound`, (t) => {
+    const value = SecretBytes.take(new Uint8Array(1_048_576).fill(97))
+    const values = Array.from({ length: 33 }, (_, index) => ({ key: `k${index}`, value }))
+    const entry = entryOf({ path: '/x/y/z', format })
+    const rendering = render(entry, values)
+    t.like(rendering, { kind: 'refused', error: { code: 'ERR_NOT_RENDERABLE' } })
+    t.deepEqual(shown(rendering), { refused: 'the rendered file is over 33554432 bytes' })
+    t.is(render(entry, values.slice(0, 2)).kind, 'files')
+  })
+}
 
 test('the keys an entry needs are known without the secret', (t) => {
   t.deepEqual(neededKeys(entryOf({ key: 'k', path: '/x/y/z' })), ['k'])
