@@ -158,9 +158,12 @@ export function keyringStoreContract(test: TestFn, title: string, openStores: Op
     let wake: () => void = () => undefined
     const watcher = open()
     let calls = 0
+    // One after the other: a load that was begun earlier may end later.
+    let loading = Promise.resolve()
     const watching = watcher.watch(() => {
       calls += 1
-      void watcher.load().then((stored) => {
+      loading = loading.then(async () => {
+        const stored = await watcher.load()
         seen.push(stored === undefined ? 'nothing' : Buffer.from(stored.bytes).toString())
         wake()
       })

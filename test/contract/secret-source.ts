@@ -59,7 +59,7 @@ export function testSecretSource(
     await becomes(subject, secret, { password: 'one' })
     t.is(told, 1)
     t.true(Number.isFinite(secret.staleMs()))
-    await until('the age to be 0', () => secret.staleMs() === 0, { timeoutMs: 5_000, everyMs: 5 })
+    await until('the age to be 0', () => secret.staleMs() === 0, { timeoutMs: 30_000, everyMs: 5 })
   })
 
   test('a secret that does not exist is absent, and so is one in a namespace without any', async (t) => {

@@ -71,5 +71,5 @@ test('aliases that would multiply are refused without being resolved', (t) => {
   for (let i = 1; i < 40; i += 1) lines.push(`- &a${i} [*a${i - 1}, *a${i - 1}]`)
   const started = performance.now()
   t.true(told(`${lines.join('\n')}\n`).length > 0)
-  t.true(performance.now() - started < 5000)
+  t.true(performance.now() - started < 30_000)
 })

@@ -275,8 +275,11 @@ test('a watcher is not bound to one directory: it may come, go and be another', 
   // It never looks without need, so whatever it sees it was told.
   const store = fileStore(directory, { disk: systemDisk, random, uid, recheckMs: 1e9 })
   let seen = ''
+  // One after the other: a load that was begun earlier may end later.
+  let loading = Promise.resolve()
   const watching = store.watch(() => {
-    void store.load().then((stored) => {
+    loading = loading.then(async () => {
+      const stored = await store.load()
       seen = stored === undefined ? 'nothing' : Buffer.from(stored.bytes).toString()
     })
   }, controller.signal)

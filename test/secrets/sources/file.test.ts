@@ -16,7 +16,7 @@ testSecretSource(test, async (t) => {
   const writer = await temporaryStore(t, directory)
   return {
     source,
-    patienceMs: 5_000,
+    patienceMs: 30_000,
     put: (target, values) => writer.store.update(target, () => contentOf(values)),
     remove: (target) => writer.store.update(target, () => undefined),
     // A secret store whose files somebody made readable for all is refused until that is mended.

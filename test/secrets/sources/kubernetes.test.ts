@@ -44,7 +44,7 @@ testSecretSource(test, async (t) => {
   const { fake, source } = await open(t)
   return {
     source,
-    patienceMs: 5_000,
+    patienceMs: 30_000,
     put: async ({ namespace, name }, values) => {
       fake.put(`/api/v1/namespaces/${namespace}/secrets`, secret(name, values))
     },
