@@ -11,6 +11,6 @@ export default {
   // Two at a time: one waits for most of the run, and the others go past it one by one.
   concurrency: 2,
   sortTestFiles: (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1),
-  timeout: '15m',
+  timeout: '30m',
   workerThreads: false,
 }

@@ -45,7 +45,7 @@ test.serial('a Job with the sidecar completes', async (t) => {
       }),
     },
   })
-  await shop.kubectl('wait', 'job/once', '--for=condition=complete', '--timeout=90s')
+  await shop.kubectl('wait', 'job/once', '--for=condition=complete', '--timeout=200s')
   t.is(await shop.kubectl('logs', 'job/once', '--container=app'), 'done\n')
   // The sidecar stopped of itself, when it was told to.
   const name = await shop.kubectl('get', 'pods', '--selector=job-name=once', '--output=name')

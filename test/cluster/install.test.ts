@@ -12,8 +12,15 @@ takeTurnsWith(test, cluster)
 const system = 'latchkey-system'
 
 test.serial('two replicas of broker and webhook run, and none was ever restarted', async (t) => {
-  const { items } = await cluster.admin.list(collection('v1', 'pods', system))
-  t.is(items.length, 4)
+  // Those that others have taken out of service may still be on their way out.
+  const items = await until(
+    'four pods',
+    async () => {
+      const found = (await cluster.admin.list(collection('v1', 'pods', system))).items
+      return found.length === 4 && found
+    },
+    { timeoutMs: 60_000, everyMs: 200 },
+  )
   for (const pod of items) {
     const { ready, containers } = statusOf(pod)
     t.true(ready, pod.metadata.name)

@@ -44,6 +44,11 @@ const replicasOf = ({ stdout }: Ran): readonly string[] =>
   (JSON.parse(stdout) as Answer).replicas.map(({ replica }) => replica).sort()
 
 test.before(async () => {
+  // Those that others have taken out of service may still be on their way out.
+  await until('two brokers', async () => (await brokerPods()).length === 2, {
+    timeoutMs: 60_000,
+    everyMs: 200,
+  })
   shop = await createShop(cluster, namespace)
   await shop.put('db', { password: 'first-password' })
   await shop.grant('db')

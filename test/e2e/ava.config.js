@@ -4,8 +4,9 @@ const without = (process.env.LATCHKEY_E2E_WITHOUT ?? '').split(',').filter(Boole
 export default {
   extensions: { ts: 'module' },
   files: ['test/e2e/**/*.test.ts', ...without.map((name) => `!test/e2e/**/${name}.test.ts`)],
-  // Real servers on a small machine: two files at a time, and time enough for them.
+  // Real servers on a small machine: two files at a time, and time enough for them. It is the longest
+  // time in which no test ends; what hangs is ended by deadlines of its own, long before.
   concurrency: 2,
-  timeout: '5m',
+  timeout: '20m',
   workerThreads: false,
 }

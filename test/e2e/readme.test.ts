@@ -45,7 +45,7 @@ async function shell(script: string): Promise<string> {
     command: 'bash',
     args: ['--norc', '-euo', 'pipefail', '-c', `cd '${copy}'\n${script}`],
     env: { HOME: homedir(), PATH: `${release}${newcomersPath()}` },
-    timeoutMs: 240_000,
+    timeoutMs: 900_000,
   })
 }
 

@@ -21,7 +21,9 @@ const extraPrograms: Readonly<Record<string, readonly ToolName[]>> = {
   'etcd/client-users': ['etcdctl'],
   'etcd/snapshot*': ['etcdctl', 'etcdutl'],
   'etcd/scan*': ['etcdctl', 'transformer'],
-  'etcd/drill': ['etcdctl', 'etcdutl'],
+  'etcd/*drill': ['etcdctl', 'etcdutl'],
+  'delivery/operator': ['kube-controller-manager'],
+  proof: ['etcdctl'],
   'chart*': ['helm'],
   'gatekeeper*': ['gator'],
 }
@@ -46,7 +48,11 @@ async function main(): Promise<number> {
     console.error(
       `test:e2e: process ${pid} outlived the run and is killed: ${command.slice(0, 200)}`,
     )
-    process.kill(pid, 'SIGKILL')
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It has gone meanwhile.
+    }
   }
   return strays.length > 0 ? 1 : code
 }

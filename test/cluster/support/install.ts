@@ -32,7 +32,7 @@ export async function installAsWritten(
         PATH: [...programs, process.env['PATH'] ?? ''].join(':'),
         CONTAINERD_ADDRESS: '/run/containerd/containerd.sock',
       },
-      timeoutMs: 300_000,
+      timeoutMs: 900_000,
     })
     if (text.includes('cat /etc/secrets/password') && !printed.endsWith('\nfirst-password')) {
       throw new Error(`the guide's example printed:\n${printed}`)
@@ -44,6 +44,6 @@ export async function installAsWritten(
   await runOk(ground, {
     command: await binary('kubectl'),
     args: ['--kubeconfig', options.kubeconfig, 'delete', 'namespace', 'shop'],
-    timeoutMs: 120_000,
+    timeoutMs: 300_000,
   })
 }

@@ -7,7 +7,7 @@ import type { ClusterIdentity } from './cluster-identity.ts'
 import type { Etcd } from './etcd.ts'
 import type { Ground } from './ground.ts'
 import { createHttpsClient } from './https.ts'
-import { type Kubernetes, createKubernetes } from './kubernetes.ts'
+import { type Kubernetes, collection, createKubernetes } from './kubernetes.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 import { GivenUp, until } from './until.ts'
 
@@ -144,13 +144,21 @@ function asHost(
   return { command: 'unshare', args: [...own, 'sh', '-c', script, hostname, program, ...args] }
 }
 
+async function hasNamespaces(admin: Kubernetes): Promise<boolean> {
+  for (const name of ['default', 'kube-system']) {
+    await admin.get(collection('v1', 'namespaces'), name)
+  }
+  return true
+}
+
 async function ready(child: Child, admin: Kubernetes): Promise<void> {
   await until(
     `${child.name} to be ready`,
     async () => {
       if (!child.running()) throw new GivenUp(`it ended:\n${tail(child.stderr())}`)
       const { status, body } = await admin.text('/readyz?verbose')
-      if (status === 200) return true
+      // The namespaces that every cluster has are made beside that, and not asked for by it.
+      if (status === 200) return await hasNamespaces(admin)
       throw new Error(`${status}\n${tail(body.replaceAll(/^\[\+\].*\n/gm, ''))}`)
     },
     { timeoutMs: 60_000, everyMs: 100 },

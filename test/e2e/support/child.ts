@@ -22,7 +22,7 @@ export interface Child {
   running(): boolean
   /** Sends `signal` to its whole group. */
   signal(signal: NodeJS.Signals): void
-  /** Asks it to end (SIGTERM) and, after `graceMs` (default 10,000), makes it (SIGKILL). */
+  /** Asks it to end (SIGTERM) and, after `graceMs` (default 30,000), makes it (SIGKILL). */
   stop(graceMs?: number): Promise<Exit>
   /** SIGKILL, now. */
   kill(): Promise<Exit>
@@ -102,7 +102,7 @@ export function startChild(
     signal: (signal) => {
       if (!over) send(signal)
     },
-    stop: async (graceMs = 10_000) => await end('SIGTERM', graceMs),
+    stop: async (graceMs = 30_000) => await end('SIGTERM', graceMs),
     kill: async () => await end('SIGKILL', 0),
   }
   ground.defer(name, async () => {

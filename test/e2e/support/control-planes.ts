@@ -85,7 +85,7 @@ export async function startControlPlanes(
   const place = (options.place ?? etcdPlace)(etcd, ground)
   const root = `file:${join(ground.dir, 'root.key')}`
   const keyring = ['--keyring', place.keyring, '--root', root, ...place.flags]
-  const latchkey: ControlPlanes['latchkey'] = async (args, { timeoutMs = 60_000 } = {}) =>
+  const latchkey: ControlPlanes['latchkey'] = async (args, { timeoutMs = 180_000 } = {}) =>
     await runProgram(ground, {
       command: program.command,
       args: [program.script, ...args],

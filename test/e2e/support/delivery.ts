@@ -6,10 +6,12 @@ import { type Child, startChild } from './child.ts'
 import type { EncryptedCluster } from './encrypted-cluster.ts'
 import type { Ground } from './ground.ts'
 import { collection, type Kubernetes, type KubernetesObject } from './kubernetes.ts'
-import { until } from './until.ts'
+import { untilGranted } from './rights.ts'
+import { GivenUp, until } from './until.ts'
 
 const project = join(import.meta.dirname, '..', '..', '..')
-const rbac = 'rbac.authorization.k8s.io/v1'
+const rbacGroup = 'rbac.authorization.k8s.io'
+const rbac = `${rbacGroup}/v1`
 
 /** Verbs on things of the core group, as a Role has them. */
 const rule = (resources: readonly string[], verbs: readonly string[], apiGroup = ''): object => ({
@@ -69,6 +71,13 @@ export async function createShop(
     name: 'latchkey-broker',
     namespace: 'latchkey-system',
   })
+  const brokers = { namespace, verb: 'watch', resource: 'secrets' }
+  await untilGranted(admin, 'system:serviceaccount:latchkey-system:latchkey-broker', brokers)
+  // What is aggregated comes when the controller manager has seen to it.
+  if (!aggregated) {
+    const grants = { namespace, verb: 'create', resource: 'rolebindings', group: rbacGroup }
+    await untilGranted(admin, ownerName, grants)
+  }
   const owner = await cluster.server.as({ name: ownerName })
   return {
     namespace,
@@ -225,7 +234,7 @@ export async function startBroker(
   await until(
     `${options.name} to listen`,
     () => {
-      if (!child.running()) throw new Error(child.stderr())
+      if (!child.running()) throw new GivenUp(child.stderr())
       return child.stderr().includes('broker.listening')
     },
     { timeoutMs: 20_000 },

@@ -11,14 +11,18 @@ import { connectKms } from './kms-client.ts'
 export function startDirectLoad(
   t: Pick<ExecutionContext, 'teardown'>,
   socket: string,
-  options: { readonly workers?: number } = {},
+  options: {
+    readonly workers?: number
+    /** How long a call waits for an answer, in milliseconds. Default: as {@link connectKms}. */
+    readonly timeoutMs?: number
+  } = {},
 ): Load {
   const failures: string[] = []
   const count = { reads: 0, writes: 0 }
   let slowestMs = 0
   let stopped = false
   const worker = async (): Promise<void> => {
-    const client = await connectKms(socket)
+    const client = await connectKms(socket, options.timeoutMs)
     const timed = async <T>(name: string, run: () => Promise<T>): Promise<T | undefined> => {
       const begin = performance.now()
       try {

@@ -31,9 +31,12 @@ export interface EncryptionRule {
 /** Objects as they are. */
 export const identityProvider: Provider = { identity: {} }
 
-/** Our plugin behind `socket`. The name is part of what is stored and never changes. */
-export function kmsProvider(socket: string, name = 'latchkey'): Provider {
-  return { kms: { apiVersion: 'v2', name, endpoint: `unix://${socket}`, timeout: '3s' } }
+/**
+ * Our plugin behind `socket`. The name is part of what is stored and never changes. `timeout` is how
+ * long the API server waits for an answer; default: what the guide says.
+ */
+export function kmsProvider(socket: string, name = 'latchkey', timeout = '3s'): Provider {
+  return { kms: { apiVersion: 'v2', name, endpoint: `unix://${socket}`, timeout } }
 }
 
 /** A provider with one random key of its own in the configuration. */

@@ -1,5 +1,4 @@
 import type { TestFn } from 'ava'
-import { randomInt } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,10 +26,19 @@ export interface OpenGround {
   readonly close: (options: { readonly keep: boolean }) => Promise<void>
 }
 
+let opened = 0
+
+/** Beginning of the addresses of a network: processes that run at once have different numbers. */
+function nextNetwork(): string {
+  // Far apart for the grounds of one process, as numbers of processes that run at once are not.
+  const number = (process.pid + 16_411 * opened++) % (254 * 255)
+  return `127.${1 + Math.floor(number / 255)}.${number % 255}`
+}
+
 /** Opens a ground for whoever closes it. */
 export function openGround(): OpenGround {
   const dir = mkdtempSync(join(tmpdir(), 'latchkey-e2e-'))
-  const network = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
+  const network = nextNetwork()
   const abort = new AbortController()
   const closers: { what: string; close: () => Promise<void> | void }[] = []
   const ground: Ground = {

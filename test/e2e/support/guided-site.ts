@@ -79,6 +79,8 @@ export async function createGuidedSite(ground: Ground, guide: string): Promise<G
     )
     return (JSON.parse(output) as { keys: { id: string; state: string }[] }).keys
   }
+  /** When the configuration was last changed, in seconds since 1970. */
+  let changedAt = 0
   const events: Readonly<Record<string, () => Promise<void>>> = {
     activated: async () => {
       const active = (await keys()).find(({ state }) => state === 'active')?.id
@@ -95,12 +97,11 @@ export async function createGuidedSite(ground: Ground, guide: string): Promise<G
       )
     },
     reloads: async () => {
-      const begin = Date.now() / 1000
       await until(
         'the API server to take the new configuration',
         async () => {
           const { body } = await server.admin.text('/metrics')
-          return Number(lastReload.exec(body)?.[1] ?? 0) > begin
+          return Number(lastReload.exec(body)?.[1] ?? 0) > changedAt
         },
         patience,
       )
@@ -109,7 +110,7 @@ export async function createGuidedSite(ground: Ground, guide: string): Promise<G
   const places: Readonly<Record<string, (script: string) => Promise<string>>> = {
     machine: async (script) => {
       const output = await machine.run(script)
-      await showConfig(machine, config)
+      changedAt = (await showConfig(machine, config)) ?? changedAt
       return output
     },
     kubeadm: async (script) => {
@@ -176,15 +177,20 @@ async function clients(server: ApiServer, etcd: Etcd): Promise<Record<string, st
   }
 }
 
-/** Copies the machine's EncryptionConfiguration out, for an API server that sees the socket elsewhere. */
-async function showConfig(machine: SystemdMachine, config: string): Promise<void> {
+/**
+ * Copies the machine's EncryptionConfiguration out, for an API server that sees the socket elsewhere.
+ * Resolves with the moment, in seconds since 1970, from which it is there, when it is another now.
+ */
+async function showConfig(machine: SystemdMachine, config: string): Promise<number | undefined> {
   const inside = machine.path('/etc/kubernetes/latchkey/encryption.yaml')
   const text = await readFile(inside, 'utf8').catch(() => undefined)
-  if (text === undefined) return
+  if (text === undefined) return undefined
   const seen = text.replaceAll('unix:///run/', `unix://${machine.path('/run/')}`)
-  if (seen === (await readFile(config, 'utf8').catch(() => ''))) return
+  if (seen === (await readFile(config, 'utf8').catch(() => ''))) return undefined
   await writeFile(`${config}.new`, seen)
+  const now = Date.now() / 1000
   await rename(`${config}.new`, config)
+  return now
 }
 
 /** Puts kubeadm on the machine, and the ClusterConfiguration with what the guide adds to it. */

@@ -33,7 +33,10 @@ export function createHttpsClient(
   options: { readonly ca: string; readonly identity: Identity },
 ): HttpsClient {
   const { ca, identity } = options
-  const agent = new Agent({ keepAlive: true, maxSockets: 64, ca, ...identity })
+  // Servers close a connection that nothing came over for a while. One that is closed at the moment
+  // when it is used again would be a failure: so it is given up here, and long before.
+  const timeout = 20_000
+  const agent = new Agent({ keepAlive: true, maxSockets: 64, timeout, ca, ...identity })
   const open = async (question: Question): Promise<IncomingMessage> =>
     await new Promise((resolve, reject) => {
       const { method, headers, body, signal, timeoutMs = 30_000 } = question

@@ -79,7 +79,7 @@ export function kmsFlags(options: KmsPluginOptions): readonly string[] {
 
 /** Resolves when Status on `socket` is answered `ok`. */
 export async function answering(child: Child, socket: string): Promise<void> {
-  const client = await connectKms(socket, 500)
+  const client = await connectKms(socket)
   try {
     await until(
       'the plugin to answer',

@@ -17,7 +17,7 @@ export async function runProgram(
     readonly args: readonly string[]
     readonly stdin?: string
     readonly env?: Readonly<Record<string, string>>
-    /** Default 60,000. */
+    /** Default 180,000. */
     readonly timeoutMs?: number
   },
 ): Promise<Ran> {
@@ -28,7 +28,7 @@ export async function runProgram(
       {
         cwd: ground.dir,
         env: { PATH: process.env['PATH'], HOME: ground.dir, TMPDIR: ground.dir, ...options.env },
-        timeout: options.timeoutMs ?? 60_000,
+        timeout: options.timeoutMs ?? 180_000,
         killSignal: 'SIGKILL',
         maxBuffer: 64 * 1024 * 1024,
         signal: ground.signal,

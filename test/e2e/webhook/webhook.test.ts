@@ -7,6 +7,7 @@ import { startEtcd } from '../support/etcd.ts'
 import { useGround } from '../support/ground.ts'
 import { collection, type KubernetesObject } from '../support/kubernetes.ts'
 import { runProgram } from '../support/run-program.ts'
+import { timed, told, withinASecond } from '../support/timed.ts'
 import { until } from '../support/until.ts'
 import {
   at,
@@ -43,7 +44,20 @@ test.before(async () => {
   await installWebhook(server, url)
   webhook = await startWebhook(ground, { server, identity, host })
   await until('the webhook to be trusted', ready, { timeoutMs: 30_000, everyMs: 100 })
+  await inForce()
 })
+
+/** The API server hears of configurations by a watch of its own, a moment after they are written. */
+async function inForce(): Promise<void> {
+  await until(
+    'the API server to ask the webhook',
+    async () => {
+      const created = await server.admin.create(`${pods}?dryRun=All`, pod('tried', good))
+      return objectsOf(specOf(created)['initContainers']).length > 0
+    },
+    { timeoutMs: 20_000, everyMs: 100 },
+  )
+}
 
 async function ready(): Promise<boolean> {
   if (!webhook.running()) throw new Error(webhook.stderr())
@@ -214,16 +228,12 @@ test.serial('a bundle that is taken away is back within a second', async (t) => 
       ...wiped,
       metadata: { ...wiped.metadata, resourceVersion },
     })
-    const started = performance.now()
-    await until(
-      'the bundle to be back',
-      async () => (await bundles()).every((each) => each === before),
-      { timeoutMs: 5_000, everyMs: 10 },
+    const took = await timed('the bundle to be back', async () =>
+      (await bundles()).every((each) => each === before),
     )
-    const took = performance.now() - started
-    t.true(took < 1_000, `${Math.round(took)} ms`)
+    t.true(withinASecond(took), told(took))
   }
-  await server.admin.create(`${pods}?dryRun=All`, pod('after', good))
+  await inForce()
 })
 
 test.serial(

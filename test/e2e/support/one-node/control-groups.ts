@@ -18,7 +18,8 @@ export async function makeControlGroups(): Promise<ControlGroups> {
   const name = `${prefix}${process.pid}`
   const hierarchies = await mounted()
   const directories = hierarchies.map((hierarchy) => join(hierarchy, name))
-  for (const directory of directories) await mkdir(directory)
+  // It may be there: a run that was killed had this number.
+  for (const directory of directories) await mkdir(directory, { recursive: true })
   for (const hierarchy of hierarchies) {
     // A group of this kind is of no use until it is told what it may use.
     for (const file of ['cpuset.cpus', 'cpuset.mems']) {
