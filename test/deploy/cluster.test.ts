@@ -7,6 +7,7 @@ import { readSidecarCommand } from '../../src/sidecar/config.ts'
 import { injectPod } from '../../src/webhook/inject/inject.ts'
 import { objectOf, objectsOf } from '../../src/injection/pod/json.ts'
 import { readWebhookCommand } from '../../src/webhook/config.ts'
+import { fencedBlocks } from '../support/markdown.ts'
 import { contextOf, injectionVectors } from '../support/injection.ts'
 
 const cluster = join(import.meta.dirname, '../../deploy/cluster')
@@ -33,6 +34,35 @@ test('the settings that the install writes out are the defaults', async (t) => {
   }
   t.deepEqual(await settled(await read('webhook.yaml')), await settled(''))
 })
+
+test('the quota of the guide lets in what the install asks for', async (t) => {
+  const [quota] = fencedBlocks(await read('README.md'))
+    .filter(({ language }) => language === 'yaml')
+    .map(({ text }) => parseAllDocuments(text)[0]?.toJS() as Quota)
+  t.like(quota, { apiVersion: 'v1', kind: 'ResourceQuota' })
+  const classes: unknown[] = []
+  for (const file of ['webhook/deployment.yaml', 'broker/deployment.yaml']) {
+    const deployment = parseAllDocuments(await read(file))
+      .map((each) => each.toJS() as Deployment)
+      .find(({ kind }) => kind === 'Deployment')
+    t.is(deployment?.metadata.namespace, quota?.metadata.namespace)
+    classes.push(deployment?.spec.template.spec.priorityClassName)
+  }
+  t.deepEqual(quota?.spec.scopeSelector.matchExpressions, [
+    { scopeName: 'PriorityClass', operator: 'In', values: [...new Set(classes)] },
+  ])
+})
+
+interface Quota {
+  readonly metadata: { readonly namespace: string }
+  readonly spec: { readonly scopeSelector: { readonly matchExpressions: unknown } }
+}
+
+interface Deployment {
+  readonly kind: string
+  readonly metadata: { readonly namespace: string }
+  readonly spec: { readonly template: { readonly spec: { readonly priorityClassName?: string } } }
+}
 
 test('webhook and broker understand the command lines that the install gives them', async (t) => {
   const webhook = await commandOf('webhook/deployment.yaml')
