@@ -6,10 +6,11 @@ export type RandomBytes = (length: number) => Uint8Array
 const poolBytes = 4096
 
 /**
- * A source of random bytes that asks the kernel once per 4 KiB, not once per call: asking for each
- * 24-byte nonce costs many times the encryption it is for. Bytes handed out are cleared from the
- * pool at once. The pool must not survive a fork or a snapshot of the process, which is why it
- * belongs to a process and is never saved.
+ * A source of random bytes that asks Node.js once per 4 KiB, not once per call: asking for each
+ * 24-byte nonce doubles what it costs to wrap a seed. Bytes handed out are cleared from the pool at
+ * once. The pool must not survive a fork or a snapshot of the process, which is why it belongs to a
+ * process and is never saved; a machine whose memory is resumed twice repeats it, as it does OpenSSL's
+ * generator behind `randomFillSync` (SECURITY.md).
  */
 export function createRandomPool(fill: (target: Uint8Array) => void = randomFillSync): RandomBytes {
   const pool = new Uint8Array(poolBytes)
