@@ -5,16 +5,16 @@ import { Health } from '../../src/observe/health.ts'
 import { silentLog } from '../../src/observe/log.ts'
 import { createMetrics } from '../../src/observe/metrics.ts'
 
+/** Not what every other test listens on: nobody may take a port that was just given up. */
+const host = '127.0.0.3'
+
 async function open(t: ExecutionContext) {
   const metrics = createMetrics()
   const health = new Health()
-  const endpoint = await openEndpoint(
-    { host: '127.0.0.1', port: 0 },
-    { metrics, health, log: silentLog },
-  )
+  const endpoint = await openEndpoint({ host, port: 0 }, { metrics, health, log: silentLog })
   t.teardown(() => endpoint.close())
   const { port } = endpoint.address
-  return { metrics, health, endpoint, port, url: `http://127.0.0.1:${port}` }
+  return { metrics, health, endpoint, port, url: `http://${host}:${port}` }
 }
 
 test('metrics are served in the Prometheus text format', async (t) => {
@@ -54,7 +54,7 @@ test('other methods and paths are refused', async (t) => {
 
 test('a client that never finishes its request is cut off', async (t) => {
   const { port } = await open(t)
-  const socket = connect(port, '127.0.0.1')
+  const socket = connect(port, host)
   t.teardown(() => socket.destroy())
   socket.write('GET /metrics HT')
   const started = performance.now()
@@ -77,7 +77,7 @@ test('an address in use is an error with a remedy', async (t) => {
 
 test('close frees the port though a client holds a connection', async (t) => {
   const { endpoint, port } = await open(t)
-  const socket = connect(port, '127.0.0.1')
+  const socket = connect(port, host)
   await new Promise((resolve) => socket.on('connect', resolve))
   const closed = new Promise((resolve) => socket.on('error', resolve).on('close', resolve))
   await endpoint.close()
