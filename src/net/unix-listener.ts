@@ -182,16 +182,17 @@ async function othersAreDone(
 ): Promise<void> {
   const deadline = performance.now() + othersMs
   let others = (await readdir(directory)).filter(isTemporaryName)
-  while (others.length > 0 && performance.now() < deadline) {
-    const found = await Promise.all(others.map((name) => youngSocket(join(directory, name), now())))
+  for (;;) {
+    const found = await Promise.all(others.map((name) => youngSocket(join(directory, name), now)))
     others = others.filter((_, index) => found[index])
-    if (others.length > 0) await sleep(5)
+    if (others.length === 0 || performance.now() >= deadline) return
+    await sleep(5)
   }
 }
 
-async function youngSocket(path: string, nowMs: number): Promise<boolean> {
+async function youngSocket(path: string, now: () => number): Promise<boolean> {
   const found = await identifySocket(path).catch(() => undefined)
-  return found !== undefined && nowMs - Number(found.mtimeNs / 1_000_000n) < temporaryMaxAgeMs
+  return found !== undefined && now() - Number(found.mtimeNs / 1_000_000n) < temporaryMaxAgeMs
 }
 
 /** Removes what a process left that was killed between binding and publishing. */
