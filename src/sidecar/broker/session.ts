@@ -87,7 +87,12 @@ export async function openSession(
     signal.removeEventListener('abort', abort)
   })
   const incoming = new IncomingMessages(stream, { clock, signal })
-  await send(stream, options.open, { clock, withinMs: deadlines.acceptMs })
+  try {
+    await send(stream, options.open, { clock, withinMs: deadlines.acceptMs })
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
+  }
   const first = await incoming.next(deadlines.acceptMs)
   if (first?.kind === 'goodbye') return { kind: 'refused', goodbye: first }
   if (first?.kind !== 'accepted') throw malformed('the first one accepts nothing')

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer, createSecureServer } from 'node:http2'
 import type { AddressInfo, Server } from 'node:net'
 import { createServer as createTcpServer } from 'node:net'
@@ -175,12 +176,16 @@ test('a broker that does not accept in time is unreachable', async (t) => {
 test('a broker that takes no more than a part of the opening is unreachable', async (t) => {
   const server = createSecureServer(identity)
   server.on('stream', (stream) => stream.pause().on('error', () => undefined))
-  const port = await portOf(t, server)
+  const address = { host: '127.0.0.1', port: await portOf(t, server) }
   // More than HTTP/2 lets anyone send before the peer has taken some of it.
   const keys = Array.from({ length: 256 }, (_, i) => `${i}`.padEnd(253, 'k'))
   const references = ['a', 'b'].map((secret) => ({ secret, keys }))
-  const opening = open({ host: '127.0.0.1', port }, { acceptMs: 200, references })
-  await failsWith(t, opening, 'ERR_BROKER_UNREACHABLE')
+  await failsWith(t, open(address, { acceptMs: 200, references }), 'ERR_BROKER_UNREACHABLE')
+  const stop = new AbortController()
+  const stopped = open(address, { signal: stop.signal, references })
+  await once(server, 'stream')
+  stop.abort(new Error('stopping'))
+  await t.throwsAsync(stopped, { message: 'stopping' })
 })
 
 test('a set that is not newer than the one before breaks the protocol', async (t) => {
