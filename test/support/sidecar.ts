@@ -160,11 +160,11 @@ export function clockWithSleep(ms: number, until: () => Promise<unknown>): Clock
   }
 }
 
-/** Waits until `holds`, for at most 30 seconds. */
+/** Waits until `holds`, for at most 30 seconds of {@link loopClock}. */
 export async function until(holds: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 30_000
+  const deadline = loopClock.monotonicMs() + 30_000
   while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`never happened: ${what}`)
+    if (loopClock.monotonicMs() > deadline) throw new Error(`never happened: ${what}`)
     await sleep(5)
   }
 }
