@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { uptime } from 'node:os'
+import { join, resolve } from 'node:path'
 import { sha256Label } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { LatchkeyError, isLatchkeyError, systemCode } from '../../src/base/errors.ts'
@@ -21,6 +22,7 @@ import { StateDirectory } from '../../src/sidecar/state-directory.ts'
 import { reportError } from '../report-error.ts'
 import { version } from '../version.ts'
 import { openLineOutput } from '../line-output.ts'
+import { claimStateAt } from './claim.ts'
 import { readBounded } from './read-bounded.ts'
 import { keepHeapSmall } from './small-heap.ts'
 import { openStatusPages } from './status-pages.ts'
@@ -46,7 +48,8 @@ export async function runSidecar(
   const alive = setInterval(() => undefined, 2 ** 30)
   try {
     const metrics = new SidecarMetrics()
-    const agent = await openAgent(config, { log, metrics })
+    await using closing = new AsyncDisposableStack()
+    const agent = await openAgent(config, { log, metrics, signal, closing })
     const pages = await openStatusPages(config, { agent, log, metrics })
     try {
       return exitCodeOfEnd(await agent.run(signal), config)
@@ -65,7 +68,17 @@ export async function runSidecar(
 
 async function openAgent(
   config: SidecarConfig,
-  { log, metrics }: { readonly log: Log<SidecarEvent>; readonly metrics: SidecarMetrics },
+  {
+    log,
+    metrics,
+    signal,
+    closing,
+  }: {
+    readonly log: Log<SidecarEvent>
+    readonly metrics: SidecarMetrics
+    readonly signal: AbortSignal
+    readonly closing: AsyncDisposableStack
+  },
 ): Promise<Agent> {
   const plan = await readPlanFile(
     readBounded(config.secrets, 'the plan').toString('utf8'),
@@ -76,11 +89,14 @@ async function openAgent(
   readAuthorities()
   prepareDirectory(config.root, 'root')
   if (config.state !== undefined) prepareDirectory(config.state, 'state')
-  const state =
+  const place =
     config.state === undefined
       ? { root: config.root, path: '/run/latchkey' }
       : { root: config.state, path: '/' }
   const operations = systemFileOperations
+  const state = new StateDirectory(place, operations)
+  const claim = await claimStateAt(resolve(join(place.root, place.path)), { state, log, signal })
+  closing.defer(() => claim?.release())
   const clock = systemClock
   const processes = linuxProcessTable({
     uid: process.getuid?.() ?? 0,
@@ -89,7 +105,7 @@ async function openAgent(
   })
   return new Agent(plan, {
     root: config.root,
-    state: new StateDirectory(state, operations),
+    state,
     operations,
     broker: { address: config.broker, serverName: config.brokerName },
     readAuthorities,

@@ -20,6 +20,15 @@ export class StateDirectory {
     this.#operations = operations
   }
 
+  /** Makes the directory if it is not there. Throws `ERR_TARGET_UNSAFE`, `ERR_READ_ONLY`, `ERR_IO`. */
+  prepare(): void {
+    try {
+      using _made = openTarget(this.#place, { operations: this.#operations, create: ownAccess })
+    } catch (error) {
+      throw fileError(error, this.#place.path)
+    }
+  }
+
   /** A document's text; `undefined` when there is none, or it is no text. */
   read(name: string): string | undefined {
     try {

@@ -112,6 +112,23 @@ test('exit code 1: with --once, when it is stopped before anything is decided', 
   t.regex(run.stderr(), /^error: stopped before everything was decided$/m)
 })
 
+test('a second sidecar over the same state waits, and goes on when the first is killed', async (t) => {
+  const broker = await startBroker(t)
+  const first = start(t, { broker: broker.address })
+  await broker.nextStream()
+  const second = start(t, { broker: broker.address, args: ['--root', first.root] })
+  await until(() => second.stderr().includes('"state.in_use"'), 'waiting')
+  t.false(second.stderr().includes('"sidecar.started"'))
+  first.kill('SIGKILL')
+  const stream = await broker.nextStream()
+  stream.accept()
+  stream.sendSet([readyItem('db', { password: 'x' })])
+  await until(() => fs.existsSync(join(first.root, 'etc/app/db/password')), 'the file')
+  second.kill('SIGTERM')
+  t.is(await second.exited, 0, second.stderr())
+  t.false(fs.existsSync(join(first.root, 'run/latchkey/lock')))
+})
+
 test('exit code 2: used wrongly', async (t) => {
   const cases: readonly (readonly [Parameters<typeof start>[1], RegExp])[] = [
     [{ bare: true }, /^error: --broker is missing \(ERR_USAGE\)$/m],

@@ -21,4 +21,6 @@ export type SidecarEvent =
   | 'hook.succeeded'
   | 'hook.failed'
   | 'stale.limit'
+  | 'state.in_use'
+  | 'state.unclaimed'
   | 'state.failed'
