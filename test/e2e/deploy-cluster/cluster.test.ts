@@ -8,6 +8,7 @@ import { startEtcd } from '../support/etcd.ts'
 import { useGround } from '../support/ground.ts'
 import { collection } from '../support/kubernetes.ts'
 import { type Ran, runOk, runProgram } from '../support/run-program.ts'
+import { until } from '../support/until.ts'
 
 const ground = useGround(test)
 const root = join(import.meta.dirname, '../../..')
@@ -31,6 +32,12 @@ const ask = (...args: readonly string[]): Promise<string> =>
 const may = async (who: string, ...what: readonly string[]): Promise<boolean> => {
   const args = ['--kubeconfig', server.kubeconfig, 'auth', 'can-i', ...what, '--as', who]
   return (await runProgram(ground, { command: kubectl, args })).stdout.trim() === 'yes'
+}
+
+/** The API server's authorizer hears of bindings a moment after they are written. */
+const comesToBe = async (answer: boolean, ...question: Parameters<typeof may>): Promise<void> => {
+  const said = async (): Promise<boolean> => (await may(...question)) === answer
+  await until(`${question.join(' ')}: ${answer}`, said, { timeoutMs: 20_000 })
 }
 
 const latchkey = (...args: readonly string[]): Promise<Ran> =>
@@ -86,24 +93,24 @@ test.serial('nobody has more rights than the work needs', async (t) => {
     t.false(await may(who, 'create', 'serviceaccounts/token', '--namespace', 'latchkey-system'))
   }
   t.false(await may(broker, 'get', 'secrets/latchkey-authority', '--namespace', 'latchkey-system'))
-  t.true(await may(broker, 'create', 'subjectaccessreviews.authorization.k8s.io'))
+  await comesToBe(true, broker, 'create', 'subjectaccessreviews.authorization.k8s.io')
   const configurations = 'mutatingwebhookconfigurations.admissionregistration.k8s.io'
-  t.true(await may(webhook, 'patch', `${configurations}/injector.latchkey.dev`))
+  await comesToBe(true, webhook, 'patch', `${configurations}/injector.latchkey.dev`)
   t.false(await may(webhook, 'patch', `${configurations}/other`))
-  t.true(await may(webhook, 'update', 'secrets/latchkey-authority', '-n', 'latchkey-system'))
+  await comesToBe(true, webhook, 'update', 'secrets/latchkey-authority', '-n', 'latchkey-system')
 })
 
 test.serial(
   'a namespace that is enrolled is one that the broker reads, and no other',
   async (t) => {
     t.is((await latchkey('enroll', 'shop')).code, 0)
-    t.true(await may(broker, 'watch', 'secrets', '--namespace', 'shop'))
+    await comesToBe(true, broker, 'watch', 'secrets', '--namespace', 'shop')
     t.true(await may(broker, 'create', 'events', '--namespace', 'shop'))
     t.false(await may(broker, 'get', 'secrets', '--namespace', 'default'))
     t.regex((await latchkey('enroll', 'shop')).stderr, /is enrolled already/)
     t.like(await latchkey('enroll', 'nowhere'), { code: 2 })
     t.is((await latchkey('enroll', 'shop', '--remove')).code, 0)
-    t.false(await may(broker, 'get', 'secrets', '--namespace', 'shop'))
+    await comesToBe(false, broker, 'get', 'secrets', '--namespace', 'shop')
     t.is((await latchkey('enroll', 'shop', '--remove')).code, 0)
   },
 )
@@ -137,9 +144,9 @@ test.serial('what latchkey explain says is to be granted makes it allowed', asyn
     args: ['--kubeconfig', server.kubeconfig, 'apply', '-f', '-'],
     stdin: grants,
   })
+  await comesToBe(true, 'system:serviceaccount:shop:web', 'mount', 'secrets/db', '-n', 'shop')
   const after = await explain()
   t.is(after.code, 0, after.stderr)
   t.regex(after.stdout, /\/etc\/app\/db\/password .* yes$/m)
-  t.true(await may('system:serviceaccount:shop:web', 'mount', 'secrets/db', '-n', 'shop'))
   t.false(await may('system:serviceaccount:shop:web', 'mount', 'secrets/other', '-n', 'shop'))
 })

@@ -75,7 +75,10 @@ test.serial('a node may show it as the mirror of a static pod: it refers to no o
     },
     spec: { ...pod.spec, nodeName: 'control-plane' },
   }
-  await t.notThrowsAsync(node.create(pods, mirror))
+  // Admission knows nodes by a watch of its own.
+  await until('the mirror to be taken', async () => (await node.create(pods, mirror)).metadata, {
+    timeoutMs: 20_000,
+  })
   const withToken = { ...mirror, spec: { ...mirror.spec, serviceAccountName: 'default' } }
   await t.throwsAsync(node.create(pods, withToken), { message: /service account/ })
 })

@@ -64,7 +64,7 @@ test.serial('a certificate that is replaced is used from then on', async (t) => 
   await writeFile(files.key, await readFile(etcd.clientFiles.key))
   await until(
     'the new certificate to be used',
-    async () => (await opened.range('/a', { timeoutMs: 1_000 })).count === 0,
+    async () => (await opened.range('/a', { timeoutMs: 5_000 })).count === 0,
     { timeoutMs: 20_000 },
   )
   stop.abort()

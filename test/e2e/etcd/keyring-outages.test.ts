@@ -33,6 +33,11 @@ test.before(async () => {
 test.serial('a node that was killed blocks, alive or not, and its return lets go on', async (t) => {
   await lab.plugins[2]?.stop('at once')
   const staged = await ok(t, lab.keys('stage'))
+  await until(
+    'the two others to have it',
+    async () => (await lab.nodes()).nodes.slice(0, 2).every(({ current }) => current),
+    patience,
+  )
   const refused = await lab.keys('activate')
   t.is(refused.code, 3)
   t.regex(refused.stderr, /cp-3/)
@@ -72,7 +77,11 @@ test.serial(
     await lab.understandEachOther(t)
     await lab.etcd.members[2]?.start()
     await lab.allCurrent()
-    t.false(await finds(lab.plugins[2], 'unconfirmed'))
+    await until(
+      'it to be confirmed',
+      async () => !(await finds(lab.plugins[2], 'unconfirmed')),
+      patience,
+    )
     const active = await ok(t, lab.keys('activate'))
     await lab.everywhere(active)
   },
@@ -126,6 +135,8 @@ test.serial(
     t.true((await lab.nodes()).generation > newest + 1)
     t.true((await lab.keyIds()).every((id) => id !== ''))
     await lab.understandEachOther(t)
-    for (const plugin of lab.plugins) t.false(await finds(plugin, 'keyring-refused'))
+    for (const plugin of lab.plugins) {
+      await until('it to be taken', async () => !(await finds(plugin, 'keyring-refused')), patience)
+    }
   },
 )

@@ -105,7 +105,7 @@ test.serial('killed half-way and run again, it ends with every object rewritten'
   const all = (await stale(id)).length
   let left = all
   for (let round = 0; round < 3; round += 1) {
-    const child = await command.start(`killed-${round}`, ...everything, '--rate', '40')
+    const child = await command.start(`killed-${round}`, ...everything, '--rate', '5')
     left = await until(
       'some objects to be rewritten',
       async () => {

@@ -14,7 +14,14 @@ test('three etcd members agree, lose one, and take it back', async (t) => {
 
   await third.stop('at once')
   await until('a leader', async () => await second.client.healthy(), { timeoutMs: 20_000 }) // it may have been the third
-  await second.client.put('/b', Buffer.from('written without the third'))
+  await until(
+    'a write without the third',
+    async () => {
+      await second.client.put('/b', Buffer.from('written without the third'))
+      return true
+    },
+    { timeoutMs: 20_000 },
+  )
   await third.start()
   t.deepEqual(
     (await third.client.list('/')).map(({ key, value }) => [key, value.length]),

@@ -52,7 +52,7 @@ test.serial(
     await admin.patch(secrets, 'one', { stringData: { value } })
 
     t.deepEqual(await readAll(), expected)
-    await until('two events', () => events.length >= 2, { timeoutMs: 5000 })
+    await until('two events', () => events.length >= 2, { timeoutMs: 20_000 })
     abort.abort()
     await watching
     t.deepEqual(
@@ -123,7 +123,7 @@ test.serial(
           () => undefined,
           (refused: unknown) => refused,
         ),
-      { timeoutMs: 5000 },
+      { timeoutMs: 20_000 },
     )
     t.like(error, { status: 500 })
     const { message } = error as Error
@@ -135,8 +135,11 @@ test.serial(
     await until(
       'the object to be readable again',
       async () => (await admin.get(secrets, 'edited'))['data'],
-      { timeoutMs: 5000 },
+      { timeoutMs: 20_000 },
     )
-    await admin.delete(secrets, 'edited')
+    // While the API server reads everything anew, it asks for patience.
+    await until('it to be deleted', () => admin.delete(secrets, 'edited').then(() => true), {
+      timeoutMs: 20_000,
+    })
   },
 )

@@ -40,7 +40,8 @@ test.serial(
     t.log(describeLoad(report, (performance.now() - begin) / 1000))
     t.deepEqual(report.failures, [])
     t.true(Math.max(...windows) > 0)
-    t.true(Math.max(...windows) < 5000)
+    // All of it is the time that the machine takes to start a process.
+    t.true(Math.max(...windows) < 15_000)
   },
 )
 
@@ -78,8 +79,9 @@ test.serial(
     t.log(`ready ${seconds.toFixed(1)} s after the plugin`)
     t.log(describeLoad(report, (performance.now() - killed) / 1000))
     t.deepEqual(report.failures, [])
-    // A gRPC client waits longer after each refused connection: after 20 s up to about as long again.
-    t.true(seconds < 30)
+    // A gRPC client waits longer after each refused connection: up to about as long again.
+    const awaySeconds = (back - killed) / 1000
+    t.true(seconds < awaySeconds + 15)
   },
 )
 

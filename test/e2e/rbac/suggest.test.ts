@@ -142,7 +142,16 @@ test.serial('what is suggested is all that the same work needs, and no more', as
     args: ['--kubeconfig', cluster.server.kubeconfig, 'apply', '--validate=strict', '-f', '-'],
     stdin: stdout,
   })
-  t.true(await may(web, 'mount', 'secrets/db', '-n', 'shop'))
+  await until(
+    'what was suggested to be granted',
+    () => may(web, 'mount', 'secrets/db', '-n', 'shop'),
+    soon,
+  )
+  await until(
+    'the broker to be let in',
+    () => may(ourBroker, 'watch', 'secrets', '-n', 'shop'),
+    soon,
+  )
   t.false(await may(web, 'mount', 'secrets/tls', '-n', 'shop'))
   t.false(await may(web, 'mount', 'secrets/payroll', '-n', 'shop'))
   t.false(await may(ourBroker, 'delete', 'secrets', '-n', 'shop'))

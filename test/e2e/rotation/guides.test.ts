@@ -114,7 +114,7 @@ async function follow(
 
 async function shell(script: string): Promise<Ran> {
   const args = ['--norc', '-euo', 'pipefail', '-c', script]
-  return await runProgram(ground, { command: 'bash', args, env, timeoutMs: 120_000 })
+  return await runProgram(ground, { command: 'bash', args, env, timeoutMs: 300_000 })
 }
 
 interface Listed {

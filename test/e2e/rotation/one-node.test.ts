@@ -66,7 +66,7 @@ test.serial(
     }
     const [before] = await keysInEtcd()
     const ran = await cluster.latchkey(rotate('--listen', `unix://${node.socket}`, '--yes'), {
-      timeoutMs: 120_000,
+      timeoutMs: 300_000,
     })
     t.log(ran.stderr)
     t.is(ran.code, 0, ran.stderr)
