@@ -46,7 +46,12 @@ const secretEnv = app({
 
 test.before(async () => {
   const etcd = await startEtcd(ground)
-  server = await startApiServer(ground, { etcd, identity: await createClusterIdentity(ground) })
+  server = await startApiServer(ground, {
+    etcd,
+    identity: await createClusterIdentity(ground),
+    // A busy machine takes half a minute to judge the largest pod there can be.
+    flags: ['--request-timeout=10m'],
+  })
   kubectl = await binary('kubectl')
   for (const name of namespaces) {
     const labels =

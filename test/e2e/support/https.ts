@@ -15,7 +15,7 @@ export interface Question {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
   readonly signal?: AbortSignal
-  /** Longest silence of the connection in milliseconds; default 30,000. */
+  /** Longest silence of the connection in milliseconds; default 120,000. */
   readonly timeoutMs?: number
 }
 
@@ -39,7 +39,7 @@ export function createHttpsClient(
   const agent = new Agent({ keepAlive: true, maxSockets: 64, timeout, ca, ...identity })
   const open = async (question: Question): Promise<IncomingMessage> =>
     await new Promise((resolve, reject) => {
-      const { method, headers, body, signal, timeoutMs = 30_000 } = question
+      const { method, headers, body, signal, timeoutMs = 120_000 } = question
       const sent = request(new URL(question.path, base), {
         method,
         agent,
