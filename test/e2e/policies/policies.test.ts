@@ -46,12 +46,7 @@ const secretEnv = app({
 
 test.before(async () => {
   const etcd = await startEtcd(ground)
-  server = await startApiServer(ground, {
-    etcd,
-    identity: await createClusterIdentity(ground),
-    // A busy machine takes half a minute to judge the largest pod there can be.
-    flags: ['--request-timeout=10m'],
-  })
+  server = await startApiServer(ground, { etcd, identity: await createClusterIdentity(ground) })
   kubectl = await binary('kubectl')
   for (const name of namespaces) {
     const labels =
@@ -116,7 +111,17 @@ test('where a namespace only audits or warns, or asks for nothing, all is allowe
 
 test('as large a pod as the API server takes is judged like any other', async (t) => {
   const env = Array.from({ length: 30_000 }, (_, index) => ({ name: `V${index}`, value: 'v' }))
-  t.is(await tried(pod(app({ env }))), 'allowed')
+  // The API server gives itself 34 s, which such a pod may take on a busy machine.
+  const judged = async (object: KubernetesObject): Promise<string> =>
+    await until(
+      'a judgement',
+      async () => {
+        const said = await tried(object)
+        return !/did not complete within|context deadline exceeded/.test(said) && said
+      },
+      { timeoutMs: 120_000 },
+    )
+  t.is(await judged(pod(app({ env }))), 'allowed')
   const last = { name: 'P', valueFrom: { secretKeyRef: { name: 'db', key: 'p' } } }
-  t.regex(await tried(pod(app({ env: [...env, last] }))), /secretKeyRef/)
+  t.regex(await judged(pod(app({ env: [...env, last] }))), /secretKeyRef/)
 })
