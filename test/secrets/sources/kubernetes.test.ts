@@ -56,22 +56,25 @@ testSecretSource(test, async (t) => {
   }
 })
 
-test('a hundred followers in a namespace share one watch, and one reading per secret', async (t) => {
-  const { fake, source } = await open(t)
-  for (const name of ['a', 'b']) fake.put(path, secret(name, { k: name }))
-  const followed = Array.from({ length: 100 }, (_, i) =>
-    source.follow({ namespace: 'shop', name: i % 2 === 0 ? 'a' : 'b' }, () => undefined),
-  )
-  await until(
-    'all',
-    () => followed.every((it) => it.current()?.state === 'present' && it.staleMs() === 0),
-    soon,
-  )
-  t.deepEqual(fake.watches, [path])
-  // One reading when it is first followed, and one when the watch has begun.
-  t.true(fake.asked('GET', `${path}/a`).length <= 2)
-  for (const it of followed) it[Symbol.dispose]()
-})
+test.serial(
+  'a hundred followers in a namespace share one watch, and one reading per secret',
+  async (t) => {
+    const { fake, source } = await open(t)
+    for (const name of ['a', 'b']) fake.put(path, secret(name, { k: name }))
+    const followed = Array.from({ length: 100 }, (_, i) =>
+      source.follow({ namespace: 'shop', name: i % 2 === 0 ? 'a' : 'b' }, () => undefined),
+    )
+    await until(
+      'all',
+      () => followed.every((it) => it.current()?.state === 'present' && it.staleMs() === 0),
+      soon,
+    )
+    t.deepEqual(fake.watches, [path])
+    // One reading when it is first followed, and one when the watch has begun.
+    t.true(fake.asked('GET', `${path}/a`).length <= 2)
+    for (const it of followed) it[Symbol.dispose]()
+  },
+)
 
 test('data of secrets that nobody follows is never asked for', async (t) => {
   const { fake, source } = await open(t)
@@ -155,7 +158,7 @@ test('a 404 of what stands before the server, and a 200 that is no Secret, take 
   await until('the removal', () => shown(it) === 'absent', soon)
 })
 
-test('a thousand secrets written again without a change are told to nobody', async (t) => {
+test.serial('a thousand secrets written again without a change are told to nobody', async (t) => {
   const { fake, source } = await open(t)
   const names = Array.from({ length: 1_000 }, (_, i) => `s${i}`)
   for (const name of names) fake.put(path, secret(name, { k: name }))
