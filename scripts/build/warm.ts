@@ -68,7 +68,12 @@ const printHelp: Recipe = async (command) => {
 
 /** Runs a launcher with this Node.js until it ends; an aborted `signal` sends it SIGTERM. */
 async function run(command: string, args: readonly string[], signal?: AbortSignal): Promise<void> {
-  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  // Either variable of whoever builds would keep the launcher from using the release's own cache.
+  const unset = { NODE_COMPILE_CACHE: undefined, NODE_DISABLE_COMPILE_CACHE: undefined }
+  const child = spawn(process.execPath, [command, ...args], {
+    env: { ...process.env, ...unset },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
