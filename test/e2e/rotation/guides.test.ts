@@ -183,7 +183,11 @@ test.serial('rotation.md: look, rotate by the timer’s configuration, and by fl
 test.serial('rotation.md: a key that never encrypted is given up', async (t) => {
   const staged = await shell('latchkey keys stage --config etc/kms.yaml')
   t.is(staged.code, 0, staged.stderr)
-  const aborted = await follow('rotation.md', 'latchkey keys rotate --abort', { more: ' --yes' })
+  const aborted = await follow('rotation.md', 'latchkey keys rotate --abort', {
+    more: ' --yes',
+    // As the guide says of a keyring in etcd.
+    changed: [[`--listen unix://${cluster.nodes[0]?.socket ?? ''} `, '']],
+  })
   t.is(aborted.code, 0, aborted.stderr)
   t.deepEqual((await keys()).at(-1)?.state, 'destroyed')
 })
