@@ -104,8 +104,9 @@ async function openAgent(
     signal: (pid, name) => process.kill(pid, name),
   })
   return new Agent(plan, {
-    root: config.root,
+    root: resolve(config.root),
     state,
+    exclusive: claim !== undefined,
     operations,
     broker: { address: config.broker, serverName: config.brokerName },
     readAuthorities,

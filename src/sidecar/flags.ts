@@ -10,7 +10,8 @@ Keeps the secrets of one pod as files, as a broker says and a plan asks.
   --secrets FILE        the plan: what annotation latchkey.dev/secrets holds
   --root DIR            put before every path of the plan
   --state DIR           for what outlives a restart (default DIR/run/latchkey, of --root); one
-                        sidecar at a time
+                        sidecar at a time. Directories that a new plan no longer names are emptied
+                        of what was published there at the next start
   --once                end when every file is published or refused
   --once-timeout TIME   how long that may take (default 60s)
   --health HOST:PORT    serve /startz, /readyz and /livez there: yes or no, nothing else

@@ -107,6 +107,7 @@ export function startSidecar(
   const agent = new Agent(parsePlan(plan), {
     root: pod.root,
     state: new StateDirectory({ root: pod.root, path: '/run/latchkey' }, operations),
+    exclusive: true,
     operations,
     readAuthorities: () => testAuthority.cert,
     token: new TokenFile(pod.token, () => fs.readFileSync(pod.token)),

@@ -14,6 +14,7 @@ import { keepConnected } from './connection.ts'
 import { Denials } from './denials.ts'
 import type { AgentEnd } from './end.ts'
 import { Entries } from './entries.ts'
+import { FormerPlaces } from './former-places.ts'
 import { Freshness } from './freshness.ts'
 import { endAfterGoodbye, endAfterSet } from './once.ts'
 import type { AgentOptions } from './options.ts'
@@ -28,6 +29,7 @@ export class Agent {
   readonly #plan: MountPlan
   readonly #options: AgentOptions
   readonly #journal: Journal
+  readonly #former: FormerPlaces
   readonly #entries: Entries
   readonly #denials: Denials
   readonly #files: PublishedFiles
@@ -51,11 +53,17 @@ export class Agent {
     this.#options = options
     const journal = Journal.open(state, digest)
     this.#journal = journal
+    this.#former = new FormerPlaces(plan, options)
     this.#entries = new Entries(plan, { log, metrics, denied: journal.state.deniedSince })
     this.#denials = new Denials(plan, { journal, clock, bootMs })
     this.#files = new PublishedFiles({
       ...options,
-      targets: openTargets(plan, { ...options, plan: digest, journal }),
+      targets: openTargets(plan, {
+        ...options,
+        plan: digest,
+        journal,
+        notePlace: this.#former.note,
+      }),
       entries: this.#entries,
       denials: this.#denials,
     })
@@ -117,6 +125,7 @@ export class Agent {
   async run(signal: AbortSignal): Promise<AgentEnd> {
     const { once, clock, log } = this.#options
     log.info('sidecar.started', { entries: this.#plan.entries.length })
+    this.#former.withdraw()
     this.#files.adopt()
     this.#noteStart()
     const all = AbortSignal.any([signal, this.#over.signal])
@@ -247,12 +256,8 @@ export class Agent {
     const { clock, verifyEveryMs } = this.#options
     let verifyAt = clock.monotonicMs() + verifyEveryMs
     for (;;) {
-      const due = [
-        verifyAt,
-        this.#files.nextDue(),
-        this.#denials.nextDue(),
-        this.#freshness.nextDue(),
-      ]
+      const parts = [this.#files, this.#denials, this.#freshness]
+      const due = [verifyAt, ...parts.map((part) => part.nextDue())]
       const next = Math.min(...due.filter((at) => at !== undefined))
       const ms = Math.min(Math.max(next - clock.monotonicMs(), 10), 3_600_000)
       await this.#upkeep.wait({ signal, clock, ms })

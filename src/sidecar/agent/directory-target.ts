@@ -26,7 +26,12 @@ export function directoryTarget(
   return {
     path,
     entries,
-    adopt: () => inspect(publisher.adopt()),
+    adopt: () => {
+      const verification = publisher.adopt()
+      // An earlier release may have published it, which noted nothing.
+      if (verification.manifest !== undefined) options.notePlace(path)
+      return inspect(verification)
+    },
     verify: () => inspect(publisher.verify()),
     apply: (decisions) => apply(publisher, { entries, decisions, options }),
     dropPrevious: () => {
@@ -61,6 +66,7 @@ function publish(publisher: DirectoryPublisher, application: Application): Appli
     const collision = findCollision(publisher.path, set.files, entries)
     if (collision !== undefined) return { ...skipped, failure: collision }
     if (isNothing(set) && (before === undefined || isNothing(before))) return skipped
+    options.notePlace(publisher.path)
     const { published, repaired } = publisher.publish(set.files, {
       empty: set.empty,
       beforeSwitch: (changed) => {

@@ -8,6 +8,7 @@ export type SidecarEvent =
   | 'files.failed'
   | 'files.repaired'
   | 'files.lost'
+  | 'files.withdrawn'
   | 'files.waiting_for_restart'
   | 'entry.state'
   | 'pod.started'

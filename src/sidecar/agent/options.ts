@@ -18,6 +18,8 @@ export interface AgentOptions {
   /** Put before every path of the plan. */
   readonly root: string
   readonly state: StateDirectory
+  /** Whether the state is this process's alone: then what an earlier plan published is taken away. */
+  readonly exclusive: boolean
   readonly operations: FileOperations
   readonly broker: BrokerAddress
   /** The certificate authorities that the pod was started with, PEM. May throw `ERR_CONFIG_INVALID`. */

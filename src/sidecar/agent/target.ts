@@ -18,6 +18,8 @@ export interface TargetOptions {
   readonly plan: string
   readonly operations: FileOperations
   readonly journal: Journal
+  /** Notes a directory before anything is published in it. */
+  readonly notePlace: (path: string) => void
 }
 
 /** What applying decisions to a target came to. */
