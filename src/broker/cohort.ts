@@ -172,9 +172,13 @@ export class Cohort {
     const items = decided.map((item, index) =>
       waits[index] === true ? undecided(item, 'authorization') : item,
     )
+    // Another reason is no news for a client, but for whoever reads why its pod waits.
     const same =
       former !== undefined &&
-      items.every((item, index) => waits[index] === true || sameItem(former.items[index], item))
+      items.every((item, index) => {
+        const before = former.items[index]
+        return waits[index] === true || (sameItem(before, item) && before?.reason === item.reason)
+      })
     if (!same) {
       this.#sequence += sequenceStep
       this.#current = prepareSet(items, { sequence: this.#sequence, versioner })

@@ -13,9 +13,12 @@ import { ManualClock } from '../support/manual-clock.ts'
 import { account } from '../support/permission.ts'
 
 /** A stream of a cohort whose permission, and whose turns of the event loop, are the test's. */
-function open(): {
+function open({ present = true } = {}): {
   readonly stream: PodStream
+  readonly clock: ManualClock
   readonly sent: Buffer[]
+  /** Reasons of what is missing, each time that it was told. */
+  readonly told: string[]
   readonly answer: (view: PermissionView) => void
   readonly turn: () => void
 } {
@@ -35,7 +38,7 @@ function open(): {
       },
       ...{ configured: true, askedAtMs: 0, staleMs: () => 0 },
       ...{ demand: () => true, covers: () => true },
-      current: () => ({ state: 'present', content }),
+      current: () => (present ? { state: 'present', content } : undefined),
       [Symbol.dispose]: () => undefined,
     }
   }
@@ -50,7 +53,10 @@ function open(): {
   })
   const sent: Buffer[] = []
   const nothing = (): void => undefined
-  const observer = { delivered: nothing, acknowledged: nothing, waiting: nothing, ended: nothing }
+  const told: string[] = []
+  const waiting: StreamDeps['observer']['waiting'] = (_, items) =>
+    told.push(items.map(({ reason }) => reason).join())
+  const observer = { delivered: nothing, acknowledged: nothing, waiting, ended: nothing }
   const deps: StreamDeps = {
     ...{ clock, versioner, observer, audit: noAudit },
     ...{ heartbeatIntervalMs: 15_000, replica: 'one' },
@@ -66,8 +72,7 @@ function open(): {
   const stream = new PodStream({ session, cohort, transport, instance: 'i', client: '' }, deps)
   cohort.add(stream)
   return {
-    stream,
-    sent,
+    ...{ stream, clock, sent, told },
     answer: (next) => {
       view = next
       listeners[0]?.()
@@ -94,4 +99,20 @@ test('a set is not handed out between a no and the set that knows of it', async 
   turn()
   await settled()
   t.true(Buffer.concat(sent).includes('hidden'))
+})
+
+test('why a pod waits is told again when that has become another, and no set is sent for it', async (t) => {
+  const { stream, clock, sent, told, answer, turn } = open({ present: false })
+  turn()
+  stream.start()
+  await clock.advance(4_000)
+  stream.update()
+  await settled()
+  t.deepEqual(told, ['source'])
+  const messages = sent.length
+  answer({ decision: 'allowed', trusted: false })
+  turn()
+  await settled()
+  t.deepEqual(told, ['source', 'authorization'])
+  t.is(sent.length, messages)
 })
