@@ -8,6 +8,8 @@ process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules', '.c
 export default {
   extensions: { ts: 'module' },
   files: ['test/**/*.test.ts', '!test/e2e/**', '!test/cluster/**'],
+  // One more than a small machine has processors: some files wait most of their time.
+  concurrency: 3,
   timeout: '60s',
   workerThreads: false,
 }

@@ -15,6 +15,8 @@ const secret = fc.oneof(
 )
 const mode = fc.constantFrom('0400', '0440', '0500', '0540', '0550', '0600', '0640', '0700', '0750')
 const text = fc.string({ unit: 'grapheme', maxLength: 40 }).filter((each) => !each.includes('{{'))
+// A brace right before a placeholder belongs to it, and makes it one that is refused.
+const beforePlaceholder = text.filter((each) => !each.endsWith('{'))
 const optional = <T>(arb: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.option(arb, { nil: undefined })
 
@@ -25,7 +27,7 @@ const content = fc.oneof(
     file: true,
   })),
   fc
-    .tuple(text, key, fc.constantFrom('', '| json', '| trim | uri'), text)
+    .tuple(beforePlaceholder, key, fc.constantFrom('', '| json', '| trim | uri'), text)
     .map(([before, k, filter, after]) => ({
       template: `${before}{{ ${k} ${filter} }}${after}`,
       file: true,
