@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { cpus } from 'node:os'
-import { parseArgs } from 'node:util'
 import { benchAdmission } from './admission-bench.ts'
 import { benchApiServer } from './api-server-bench.ts'
 import { withGround } from './bench-ground.ts'
@@ -9,40 +8,14 @@ import { benchEtcd } from './etcd-bench.ts'
 import { connectLoad } from './kms-load.ts'
 import { benchMemory, benchStart } from './process-bench.ts'
 import { benchMigrate } from './migrate-bench.ts'
+import { readBenchOptions, sections, usage, type BenchOptions } from './options.ts'
 import { buildContenders, buildPrograms } from './programs.ts'
 import { benchRpc } from './rpc-bench.ts'
 
-// npm run bench [-- --only rpc,start,memory,api-server,delivery,etcd,migrate,admission] [--quick]
-// [--objects 20000] [--rounds 2]: size of the section migrate
-//
-// Prints tables. Figures are of this machine in this run: compare the columns with each other, not
-// with another run.
+// npm run bench [-- --help]
 
-const sections = [
-  'rpc',
-  'start',
-  'memory',
-  'api-server',
-  'delivery',
-  'etcd',
-  'migrate',
-  'admission',
-] as const
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: sections.join(',') },
-    quick: { type: 'boolean', default: false },
-    objects: { type: 'string', default: '20000' },
-    rounds: { type: 'string', default: '2' },
-  },
-})
-const wanted = new Set(values.only.split(','))
-for (const name of wanted) {
-  if (!sections.some((section) => section === name)) {
-    console.error(`there is no section ${name}: use some of ${sections.join(', ')}`)
-    process.exit(2)
-  }
-}
+const options = optionsOf(process.argv.slice(2))
+const { wanted } = options
 
 const [cpu] = cpus()
 console.log(`Node.js ${process.versions.node}, ${cpus().length} × ${cpu?.model ?? 'unknown CPU'}`)
@@ -51,31 +24,31 @@ await withGround(async (ground) => {
   if (wanted.has('delivery')) {
     await benchDelivery(ground, {
       program,
-      pods: values.quick ? [1, 50] : [1, 100, 1000, 5000],
-      changes: values.quick ? 3 : 20,
-      updates: values.quick ? 20 : 1000,
-      starts: values.quick ? 2 : 10,
+      pods: options.quick ? [1, 50] : [1, 100, 1000, 5000],
+      changes: options.quick ? 3 : 20,
+      updates: options.quick ? 20 : 1000,
+      starts: options.quick ? 2 : 10,
     })
   }
   if (wanted.has('etcd')) {
     await benchEtcd(ground, {
       program,
-      secrets: values.quick ? 2000 : 20_000,
-      rounds: values.quick ? 2 : 7,
+      secrets: options.quick ? 2000 : 20_000,
+      rounds: options.quick ? 2 : 7,
     })
   }
   if (wanted.has('migrate')) {
     await benchMigrate(ground, {
       program,
-      objects: values.quick ? 1000 : Number(values.objects),
-      rounds: values.quick ? 1 : Number(values.rounds),
+      objects: options.quick ? 1000 : options.objects,
+      rounds: options.quick ? 1 : options.rounds,
     })
   }
   if (wanted.has('admission')) {
     const kept = await benchAdmission(ground, {
       program,
-      rounds: values.quick ? 1 : 5,
-      calls: values.quick ? 300 : 2000,
+      rounds: options.quick ? 1 : 5,
+      calls: options.quick ? 300 : 2000,
     })
     if (!kept) process.exitCode = 1
   }
@@ -84,15 +57,15 @@ await withGround(async (ground) => {
   if (wanted.has('rpc')) {
     await benchRpc(ground, {
       contenders,
-      rounds: values.quick ? 2 : 7,
-      calls: values.quick ? 2000 : 20_000,
+      rounds: options.quick ? 2 : 7,
+      calls: options.quick ? 2000 : 20_000,
     })
   }
   if (wanted.has('start')) {
-    await benchStart(ground, { contenders, rounds: values.quick ? 3 : 15 })
+    await benchStart(ground, { contenders, rounds: options.quick ? 3 : 15 })
   }
   if (wanted.has('memory')) {
-    await benchMemory(ground, { contenders, calls: values.quick ? 20_000 : 1_000_000 })
+    await benchMemory(ground, { contenders, calls: options.quick ? 20_000 : 1_000_000 })
   }
   if (wanted.has('api-server')) {
     const socket = join(ground.dir, 'api.sock')
@@ -102,8 +75,20 @@ await withGround(async (ground) => {
     load.close()
     await benchApiServer(ground, {
       socket,
-      rounds: values.quick ? 2 : 20,
-      objects: values.quick ? 100 : 300,
+      rounds: options.quick ? 2 : 20,
+      objects: options.quick ? 100 : 300,
     })
   }
 })
+
+function optionsOf(args: readonly string[]): BenchOptions {
+  try {
+    const read = readBenchOptions(args)
+    if (read !== undefined) return read
+    console.log(usage)
+    process.exit(0)
+  } catch (error) {
+    console.error(`bench: ${error instanceof Error ? error.message : 'wrong options'}\n\n${usage}`)
+    process.exit(2)
+  }
+}
