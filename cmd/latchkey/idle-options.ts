@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { LatchkeyError } from '../../src/base/errors.ts'
+import { isInEtcd } from '../../src/keyring/place.ts'
 
 /**
  * Refuses options that would do nothing in the way in which the command is called. Only those of the
@@ -28,7 +29,10 @@ const places = ['keyring', 'from', 'to'] as const
 /** Refuses options that say how to reach an etcd where none is named. Throws `ERR_USAGE`. */
 export function refuseIdleEtcd(command: Command): void {
   const options = command.opts<Readonly<Record<string, unknown>>>()
-  const keyringInEtcd = places.some((name) => isInEtcd(options[name]))
+  const keyringInEtcd = places.some((name) => {
+    const place = options[name]
+    return typeof place === 'string' && isInEtcd(place)
+  })
   if (!keyringInEtcd) {
     refuseIdle(command, ['local-copy'], {
       because: 'is for a keyring in etcd, and none is named',
@@ -44,9 +48,4 @@ export function refuseIdleEtcd(command: Command): void {
         ? 'leave it out, or name a keyring in etcd with --keyring etcd:https://HOST:PORT/PREFIX'
         : 'leave it out, or name the etcd with --etcd https://HOST:2379',
   })
-}
-
-/** Whether the value of `--keyring` is a keyring in etcd, rather than a directory. */
-export function isInEtcd(place: unknown): boolean {
-  return typeof place === 'string' && /^etcd:https?:/.test(place)
 }

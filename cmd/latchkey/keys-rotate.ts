@@ -9,7 +9,8 @@ import { execPlugins } from '../exec-plugins.ts'
 import { interruptible } from '../interruptible.ts'
 import { processContext } from '../process-context.ts'
 import { withEtcdClients } from './api-server-etcd.ts'
-import { isInEtcd, refuseIdle } from './idle-options.ts'
+import { isInEtcd } from '../../src/keyring/place.ts'
+import { refuseIdle } from './idle-options.ts'
 import { repeatable, settle, withEtcd, withKeyring } from './options.ts'
 
 interface Options extends EtcdFlags {

@@ -1,6 +1,7 @@
 import { parseHostPort, type HostPort } from '../base/address.ts'
 import { LatchkeyError } from '../base/errors.ts'
 import { parseFlags, parseSettingsFile, type Settings } from '../base/settings.ts'
+import { isInEtcd } from '../keyring/place.ts'
 import { parseSocketUrl } from '../net/socket-path.ts'
 import { logLevels, type LogLevel } from '../observe/log.ts'
 
@@ -117,7 +118,7 @@ export async function readKmsCommand(
  * come back from etcd, and what an API server waits for must not fail to start over that.
  */
 function refuseIdle(given: Settings, keyring: string): void {
-  if (/^etcd:https?:/.test(keyring)) return
+  if (isInEtcd(keyring)) return
   for (const name of ['etcd-ca', 'etcd-cert', 'etcd-key', 'local-copy', 'node-name']) {
     if (given[name] === undefined) continue
     throw new LatchkeyError('ERR_USAGE', `--${name} is for a keyring in etcd`, {

@@ -57,8 +57,8 @@ const othersMs = 1_000
  * exactly one gets the path. A socket in the way is removed only when a connect test says that
  * nobody listens on it. Who finds a dead one may be slow to remove it, take a successor's by then and
  * be too late to put it back: so the path counts as ours once those who had a temporary name when we
- * got it have given that up and it still is. The temporary name is also what libuv unlinks when the server closes, so
- * that closing never removes a successor's socket.
+ * got it have given that up and it still is. The temporary name is also what libuv unlinks when the
+ * server closes, so that closing never removes a successor's socket.
  *
  * @throws `ERR_SOCKET_PATH` for a missing directory or something else than a socket on the path;
  * `ERR_SOCKET_UNSAFE` for a directory that others can write to, or a mode that does not hold;

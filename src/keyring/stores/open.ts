@@ -3,6 +3,7 @@ import { LatchkeyError } from '../../base/errors.ts'
 import type { RandomBytes } from '../../base/random.ts'
 import type { Disk } from '../../clients/disk.ts'
 import type { Annex } from '../annex.ts'
+import { isInEtcd } from '../place.ts'
 import type { KeyringStore } from '../store.ts'
 import type { EtcdStoreFlags, StoreNode } from './open-etcd.ts'
 
@@ -58,8 +59,4 @@ export async function openAnnex(
   await openStore(name, deps)
   const { fileAnnex } = await import('./annex-file.ts')
   return fileAnnex(resolve(deps.cwd, name), deps)
-}
-
-function isInEtcd(name: string): boolean {
-  return /^etcd:https?:/.test(name)
 }
